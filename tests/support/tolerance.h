@@ -1,0 +1,45 @@
+// Tolerances of the tests, each a function with its derivation; no test body holds a literal of its own.
+// Codes, packed bytes, integer products and whole models on CPU are compared for equality, not here.
+//
+// Notation: u = 2^-24, the unit roundoff of fp32 (relative error of one rounded operation); a sum of n
+// products in any order of additions differs from the exact one by at most gamma(n) * sum |a_i b_i| with
+// gamma(n) = n u / (1 - n u) (each product passes one multiplication and at most n - 1 additions).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+namespace a48::test {
+
+inline constexpr double kUnitRoundoff = 0x1p-24;      // fp32, round to nearest
+inline constexpr double kUnitRoundoffBf16 = 0x1p-8;   // bf16 keeps 8 significant bits: half an ulp is 2^-9, doubled for safety of chains
+
+/// fp32 sum of `n` products against the exact value, given sum |a_i b_i|. With `bf16_operands` both
+/// operands were rounded to bf16 first, which adds one relative error each.
+inline double dot_tolerance(std::int64_t n, double sum_of_magnitudes, bool bf16_operands = false) {
+  const double relative = static_cast<double>(n) * kUnitRoundoff + (bf16_operands ? 2 * kUnitRoundoffBf16 : 0.0);
+  return relative * sum_of_magnitudes;
+}
+
+/// fp32 result of a chain of `operations` correctly rounded operations on positive terms or a single path
+/// of multiplications, divisions and square roots: (1 + u)^k - 1 <= k u (1 + k u).
+inline double chain_tolerance(std::int64_t operations, double magnitude) {
+  const double k_u = static_cast<double>(operations) * kUnitRoundoff;
+  return k_u * (1.0 + k_u) * std::abs(magnitude);
+}
+
+/// The distance to the next fp32 number above |value|: "within n ulp" is n times this.
+inline double ulp(float value) {
+  const float magnitude = std::abs(value);
+  return static_cast<double>(std::nextafter(magnitude, INFINITY)) - static_cast<double>(magnitude);
+}
+
+/// A central difference (f(x+h) - f(x-h)) / 2h in double against the exact derivative: truncation
+/// h^2 |f'''| / 6 plus rounding eps |f| / h. Best at h = cbrt(eps), where both are near eps^(2/3); `scale`
+/// bounds |f| and |f'''| together.
+inline constexpr double kDifferenceStep = 6.0554544523933429e-6;  // cbrt(2^-52)
+inline double difference_tolerance(double scale) {
+  return 2.0 * kDifferenceStep * kDifferenceStep * std::abs(scale);
+}
+
+}  // namespace a48::test
