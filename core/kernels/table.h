@@ -1,0 +1,50 @@
+// KernelTable: one function pointer per operation and level. An entry works on the half-open range [begin, end) of its operation's
+// units (rows, or output panels), single-threaded; api.cpp splits the range over threads. The candidates, best last, stand in
+// table.cpp: a new kernel is one file and one line. A null entry falls back one level.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/base/cpu.h"
+#include "core/kernels/api.h"
+
+namespace a48::kernels {
+
+template <typename Args>
+using RangeKernel = void (*)(const Args& args, std::int64_t begin, std::int64_t end);
+
+struct KernelTable {
+  RangeKernel<StatRows> stat_rows = nullptr;
+  RangeKernel<EncodeRows> encode_rows = nullptr;
+  RangeKernel<TopkRows> topk_rows = nullptr;
+  RangeKernel<QuantizeRows> quantize_rows = nullptr;
+  RangeKernel<Pack4Rows> pack4_rows = nullptr;
+  RangeKernel<Unpack4Rows> unpack4_rows = nullptr;
+  RangeKernel<CodesToFloat> codes_to_float = nullptr;
+  RangeKernel<RmsNormRows> rms_norm_rows = nullptr;
+  RangeKernel<GluRows> glu_rows = nullptr;
+  RangeKernel<GluBackwardRows> glu_backward_rows = nullptr;
+  RangeKernel<RopeRows> rope_rows = nullptr;
+  RangeKernel<AttentionRows> attention_rows = nullptr;  // units: rows × heads
+  RangeKernel<HeadRows> head_rows = nullptr;            // units: vocabulary rows
+  // gemm_ternary, ternarize_weight and rms_norm_backward_rows carry scratch or partial sums of their own; see their files.
+};
+
+/// The table of one level, with holes filled from the levels below.
+const KernelTable& table(IsaLevel level);
+/// table(active_isa()), chosen once.
+const KernelTable& table();
+/// Levels whose code this CPU can run, ascending: what tests loop over.
+std::vector<IsaLevel> present_levels();
+/// Tests only: api.h functions use this level until the returned guard ends.
+class ScopedLevel {
+ public:
+  explicit ScopedLevel(IsaLevel level);
+  ~ScopedLevel();
+
+ private:
+  IsaLevel previous_;
+};
+
+}  // namespace a48::kernels

@@ -1,0 +1,28 @@
+// SentencePiece and byte tokenizers behind runtime::Tokenizer, and the training of the former (formats.md 5).
+// tokenizer.cpp is the only file that includes sentencepiece.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/files.h"
+#include "core/runtime/tokenizer.h"
+
+namespace a48::data {
+
+/// Error(bad_input) names the file when it is no SentencePiece model.
+std::unique_ptr<runtime::Tokenizer> load_sentencepiece(const Path& model_file);
+/// Ids 0 <unk>, 1 <s>, 2 </s>, 3…258 the bytes.
+std::unique_ptr<runtime::Tokenizer> byte_tokenizer();
+/// `tokenizer.model` in a folder of shards, a checkpoint or a run, or a model file itself; a folder whose sidecar or configuration says
+/// "bytes" gives the byte tokenizer.
+std::unique_ptr<runtime::Tokenizer> find_tokenizer(const Path& path);
+
+/// BPE model bytes; the same documents give the same bytes. A vocabulary below 259 + alphabet is Error(config) that says the least size.
+std::string train_sentencepiece(const std::vector<std::string_view>& documents, std::int64_t vocab_size, int threads);
+
+}  // namespace a48::data
