@@ -19,8 +19,8 @@ void skip(const std::string& reason);
 
 /// Leaves the test case (or section) because this machine lacks what it needs. A program run whose test
 /// cases were all skipped exits with 77, which ctest reports as skipped.
-#define A48_SKIP(reason)          \
-  do {                            \
-    ::a48::test::skip((reason));  \
-    return;                       \
+#define A48_SKIP(reason)         \
+  do {                           \
+    ::a48::test::skip((reason)); \
+    return;                      \
   } while (false)

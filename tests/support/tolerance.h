@@ -11,13 +11,16 @@
 
 namespace a48::test {
 
-inline constexpr double kUnitRoundoff = 0x1p-24;      // fp32, round to nearest
-inline constexpr double kUnitRoundoffBf16 = 0x1p-8;   // bf16 keeps 8 significant bits: half an ulp is 2^-9, doubled for safety of chains
+inline constexpr double kUnitRoundoff = 0x1p-24;  // fp32, round to nearest
+// bf16 keeps 8 significant bits: one ulp is at most 2^-7 of the value, rounding to nearest errs by half of
+// it.
+inline constexpr double kUnitRoundoffBf16 = 0x1p-8;
 
 /// fp32 sum of `n` products against the exact value, given sum |a_i b_i|. With `bf16_operands` both
 /// operands were rounded to bf16 first, which adds one relative error each.
 inline double dot_tolerance(std::int64_t n, double sum_of_magnitudes, bool bf16_operands = false) {
-  const double relative = static_cast<double>(n) * kUnitRoundoff + (bf16_operands ? 2 * kUnitRoundoffBf16 : 0.0);
+  const double relative =
+      static_cast<double>(n) * kUnitRoundoff + (bf16_operands ? 2 * kUnitRoundoffBf16 : 0.0);
   return relative * sum_of_magnitudes;
 }
 
