@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/config/types.h"
+#include "core/runtime/tokenizer.h"
 #include "data/shard.h"
 
 namespace a48::data {
@@ -14,8 +15,8 @@ namespace a48::data {
 /// Where a window's tokens stand, for audits.
 struct Span {
   std::size_t shard = 0;
-  std::int64_t begin = 0;   // first token
-  std::int64_t count = 0;   // T + 1
+  std::int64_t begin = 0;  // first token
+  std::int64_t count = 0;  // T + 1
 };
 
 class Loader {
@@ -23,8 +24,8 @@ class Loader {
   /// Opens and checks the train split; with DataKind::mock tokens are f(seed, window) and no file is read.
   Loader(const config::Data& data, std::int64_t vocab_size, std::uint64_t seed);
 
-  std::int64_t windows() const { return windows_; }            // N
-  std::int64_t sequence_length() const { return sequence_; }   // T
+  std::int64_t windows() const { return windows_; }           // N
+  std::int64_t sequence_length() const { return sequence_; }  // T
   const ShardSet& shards() const { return shards_; }
   std::string fingerprint() const;
 
@@ -39,16 +40,29 @@ class Loader {
   std::int64_t vocab_ = 0, sequence_ = 0, windows_ = 0;
   std::uint64_t seed_ = 0;
   ShardSet shards_;
-  std::vector<std::int64_t> first_window_;       // per shard (cut)
-  std::vector<Span> bos_windows_;                // windows = bos
+  std::vector<std::int64_t> first_window_;  // per shard (cut)
+  std::vector<Span> bos_windows_;           // windows = bos
 };
 
-/// The val split cut into pieces of at most T−1 scored tokens, BOS in front (BOS id first in every piece).
-/// `limit` > 0 takes that many, evenly spaced; 0 all.
-std::vector<std::vector<std::int32_t>> evaluation_pieces(const ShardSet& val, std::int64_t sequence_length, std::int64_t vocab,
-                                                         std::int64_t limit);
-/// The same for texts given as ids, one document each.
-std::vector<std::vector<std::int32_t>> pieces_of_documents(const std::vector<std::vector<std::int32_t>>& documents,
-                                                           std::int32_t bos_id, std::int64_t sequence_length);
+/// Evaluation pieces (formats.md 6.4): consecutive stretches of documents, each with BOS in front; every
+/// token after it is scored once.
+struct EvaluationPieces {
+  std::vector<std::vector<std::int32_t>> ids;
+  std::vector<bool> starts_document;  // per piece: its first scored token is a document's first
+
+  std::size_t size() const { return ids.size(); }
+  std::int64_t scored_tokens() const;
+};
+
+/// The val split cut into pieces of at most T−1 scored tokens. `limit` > 0 takes that many, evenly spaced; 0
+/// all.
+EvaluationPieces evaluation_pieces(const ShardSet& val, std::int64_t sequence_length, std::int64_t vocab,
+                                   std::int64_t limit);
+/// The same for texts given as ids, one document each, without BOS.
+EvaluationPieces pieces_of_documents(const std::vector<std::vector<std::int32_t>>& documents,
+                                     std::int32_t bos_id, std::int64_t sequence_length);
+/// Bytes of text that the scored tokens of a piece stand for; a document's dummy prefix counts 0.
+std::int64_t scored_bytes(const EvaluationPieces& pieces, std::size_t piece,
+                          const runtime::Tokenizer& tokenizer);
 
 }  // namespace a48::data

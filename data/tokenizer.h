@@ -18,11 +18,17 @@ namespace a48::data {
 std::unique_ptr<runtime::Tokenizer> load_sentencepiece(const Path& model_file);
 /// Ids 0 <unk>, 1 <s>, 2 </s>, 3…258 the bytes.
 std::unique_ptr<runtime::Tokenizer> byte_tokenizer();
-/// `tokenizer.model` in a folder of shards, a checkpoint or a run, or a model file itself; a folder whose sidecar or configuration says
-/// "bytes" gives the byte tokenizer.
+/// `tokenizer.model` in a folder of shards, a checkpoint or a run, or a model file itself; a folder whose
+/// sidecar or configuration says "bytes" gives the byte tokenizer.
 std::unique_ptr<runtime::Tokenizer> find_tokenizer(const Path& path);
 
-/// BPE model bytes; the same documents give the same bytes. A vocabulary below 259 + alphabet is Error(config) that says the least size.
-std::string train_sentencepiece(const std::vector<std::string_view>& documents, std::int64_t vocab_size, int threads);
+struct TrainedTokenizer {
+  std::string model;               // bytes of tokenizer.model
+  std::int64_t lines = 0;          // of the documents
+  std::int64_t skipped_lines = 0;  // longer than 65536 bytes, or holding U+2585, which the library reserves
+};
+/// A BPE model; the same documents give the same bytes on every machine. A vocabulary below 259 + alphabet,
+/// or above what the text can fill, is Error(config) that says the bound.
+TrainedTokenizer train_sentencepiece(const std::vector<std::string_view>& documents, std::int64_t vocab_size);
 
 }  // namespace a48::data

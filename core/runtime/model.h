@@ -1,5 +1,5 @@
-// LanguageModel: tokens in, logits out. A checkpoint (training/scorer.h) is one; a packed file will be another.
-// Users: generate.h, score.h, the tools.
+// LanguageModel: tokens in, logits out. A checkpoint (training/scorer.h) is one; a packed file will be
+// another. Users: generate.h, score.h, the tools.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,12 @@ namespace a48::runtime {
 struct ModelInfo {
   std::int64_t vocab_size = 0;
   std::int64_t max_positions = 0;
-  std::int64_t sequence_length = 0;      // of training, or max_positions when unknown: the length of evaluation pieces
+  std::int64_t sequence_length =
+      0;  // of training, or max_positions when unknown: the length of evaluation pieces
   std::int64_t bos_id = 1, eos_id = 2;
   std::int64_t non_embedding_parameters = 0;
-  std::string mode;                      // the mode in which logits are computed, "a4.8"
-  std::string source;                    // file or folder, for messages
+  std::string mode;    // the mode in which logits are computed, "a4.8"
+  std::string source;  // file or folder, for messages
 };
 
 struct TokenInput {
@@ -41,9 +42,10 @@ class LanguageModel {
 
   /// Forgets all sequences and begins `sequences` empty ones.
   virtual void start(std::int32_t sequences) = 0;
-  /// Feeds tokens in order; those of one sequence take consecutive positions after what it holds. Results do not depend on
-  /// how tokens are grouped into calls, nor on other sequences. Returns one row [V] per token that wants logits, in order;
-  /// valid until the next call. An id outside [0, V), a position >= max_positions, or a non-finite activation is an Error.
+  /// Feeds tokens in order; those of one sequence take consecutive positions after what it holds. Results do
+  /// not depend on how tokens are grouped into calls, nor on other sequences. Returns one row [V] per token
+  /// that wants logits, in order; valid until the next call. An id outside [0, V), a position >=
+  /// max_positions, or a non-finite activation is an Error.
   virtual Rows<const float> feed(std::span<const TokenInput> tokens) = 0;
 
   virtual void reset_sparsity() = 0;
