@@ -28,7 +28,7 @@ template <typename... Parts>
 std::string concat(Parts&&... parts) {
   std::ostringstream out;
   out.precision(9);
-  (out << ... << std::forward<Parts>(parts));
+  (static_cast<void>(out << std::forward<Parts>(parts)), ...);
   return out.str();
 }
 
@@ -46,14 +46,14 @@ template <typename... Parts>
 
 }  // namespace a48
 
-#define A48_CHECK(condition, kind, ...)                    \
-  do {                                                     \
-    if (!(condition)) ::a48::fail((kind), __VA_ARGS__);    \
+#define A48_CHECK(condition, kind, ...)                 \
+  do {                                                  \
+    if (!(condition)) ::a48::fail((kind), __VA_ARGS__); \
   } while (false)
 
-#define A48_ASSERT(condition, ...)                                                                        \
-  do {                                                                                                    \
-    if (!(condition)) ::a48::assert_failed(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__);    \
+#define A48_ASSERT(condition, ...)                                                                     \
+  do {                                                                                                 \
+    if (!(condition)) ::a48::assert_failed(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__); \
   } while (false)
 
 #ifdef A48_DEBUG

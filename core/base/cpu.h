@@ -10,7 +10,8 @@ enum class IsaLevel : int { reference = 0, portable = 1, avx2 = 2, avx512 = 3 };
 const char* isa_name(IsaLevel level);
 /// "reference" | "portable" | "avx2" | "avx512"; anything else is Error(config) naming the choices.
 IsaLevel isa_from_name(const std::string& name);
-/// The highest level that this CPU and operating system support (avx2 = AVX2, FMA, BMI2, F16C; avx512 = F, BW, VL, DQ, VNNI).
+/// The highest level that this CPU and operating system support (avx2 = AVX2, FMA, BMI2, F16C; avx512 = F,
+/// BW, VL, DQ, VNNI).
 IsaLevel probed_isa();
 /// A48_ISA when it is set (an absent level is Error(config)), else probed_isa(). Read once.
 IsaLevel active_isa();

@@ -1,5 +1,5 @@
-// Files: read, map, and write so that a valid name never holds a half-written file (temporary name, fsync, rename,
-// fsync of the folder). A failed write removes its temporary and leaves what existed untouched.
+// Files: read, map, and write so that a valid name never holds a half-written file (temporary name, fsync,
+// rename, fsync of the folder). A failed write removes its temporary and leaves what existed untouched.
 #pragma once
 
 #include <cstddef>
@@ -51,9 +51,12 @@ class FileWriter {
   void commit();
 
  private:
+  void flush();
+
   Path path_, temporary_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
+  std::string buffer_;
 };
 
 /// FileWriter in one call.
@@ -80,8 +83,8 @@ void sync_folder(const Path& path);
 void rename_synced(const Path& from, const Path& to);
 std::uint64_t free_disk_bytes(const Path& path);
 
-/// A hook of tests: called with the name of each step ("write", "fsync", "rename", "sync_folder") and its path before the step
-/// happens; it may throw. Empty by default.
+/// A hook of tests: called with the name of each step ("write", "fsync", "rename", "sync_folder") and its
+/// path before the step happens; it may throw. Empty by default.
 void set_file_fault_hook(std::function<void(std::string_view step, const Path& path)> hook);
 
 }  // namespace a48

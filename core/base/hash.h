@@ -1,4 +1,5 @@
-// SHA-256 as lower-case hex, over memory, over a stream of pieces and over files (the only user of libcrypto).
+// SHA-256 as lower-case hex, over memory, over a stream of pieces and over files (the only user of
+// libcrypto).
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
-// Json: the value type of every configuration, manifest and report; the only user of nlohmann_json is json.cpp.
-// Objects keep their insertion order; integers and doubles stay apart; doubles print so that they read back bit-identical.
+// Json: the value type of every configuration, manifest and report; the only user of nlohmann_json is
+// json.cpp. Objects keep their insertion order; integers and doubles stay apart; doubles print so that they
+// read back bit-identical.
 #pragma once
 
 #include <cstdint>
@@ -54,18 +55,20 @@ class Json {
   const Object& as_object() const;
   Object& as_object();
 
-  std::size_t size() const;                          // members or elements; 0 for scalars
-  const Json* find(std::string_view key) const;      // nullptr when absent or when this is no object
+  std::size_t size() const;                      // members or elements; 0 for scalars
+  const Json* find(std::string_view key) const;  // nullptr when absent or when this is no object
   Json* find(std::string_view key);
-  const Json& at(std::string_view key) const;        // Error(bad_input) naming the key when absent
-  Json& operator[](std::string_view key);            // inserts null when absent; null becomes an object first
-  void push_back(Json element);                      // null becomes an array first
+  const Json& at(std::string_view key) const;  // Error(bad_input) naming the key when absent
+  Json& operator[](std::string_view key);      // inserts null when absent; null becomes an object first
+  void push_back(Json element);                // null becomes an array first
   bool operator==(const Json& other) const;
 
   /// Strict JSON (UTF-8, no comments, no duplicate keys, nothing after the value, depth <= 64).
-  /// Error(bad_input) names `source`, line and column.
-  static Json parse(std::string_view text, const std::string& source);
-  /// indent < 0: one line.
+  /// Error(bad_input) names `source`, line and column. With `duplicates`, each repeated key is described
+  /// there instead, and its first value stays.
+  static Json parse(std::string_view text, const std::string& source,
+                    std::vector<std::string>* duplicates = nullptr);
+  /// indent < 0: one line. A number that is not finite prints as null, bytes that are no UTF-8 as U+FFFD.
   std::string dump(int indent = -1) const;
 
  private:

@@ -1,5 +1,5 @@
-// Counter-based random numbers: a pure function of (seed, stream, index); no state, so nothing to save and nothing to shift.
-// The mixer is that of formats.md 6.4 (splitmix64's finaliser), arithmetic modulo 2^64.
+// Counter-based random numbers: a pure function of (seed, stream, index); no state, so nothing to save and
+// nothing to shift. The mixer is that of formats.md 6.4 (splitmix64's finaliser), arithmetic modulo 2^64.
 #pragma once
 
 #include <cstdint>
