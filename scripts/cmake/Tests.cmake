@@ -5,6 +5,12 @@ if(NOT A48_TESTS)
 endif()
 enable_testing()
 
+# The Python of script tests: the project's, which has NumPy.
+set(A48_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python")
+if(NOT EXISTS "${A48_PYTHON}")
+  set(A48_PYTHON python3)
+endif()
+
 # a48_test_binary(<name> [TORCH torch] [DEPS <target>…])
 function(a48_test_binary name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TORCH" "DEPS")
@@ -58,7 +64,7 @@ endfunction()
 function(a48_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LABELS;COMMAND")
   add_test(NAME "${name}" COMMAND ${arg_COMMAND} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  # One thread pool waiting politely: tests share the machine with each other.
+  # Threads that wait do so asleep: tests share the cores with each other.
   set_tests_properties("${name}" PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
                        ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endfunction()

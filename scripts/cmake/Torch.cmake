@@ -27,7 +27,9 @@ endfunction()
 
 # In this order: an install the user points at, the project's environment, the python3 on PATH.
 set(candidates "")
-foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
+set(prefixes "$ENV{CMAKE_PREFIX_PATH}")
+string(REPLACE ":" ";" prefixes "${prefixes}")
+foreach(prefix IN LISTS CMAKE_PREFIX_PATH prefixes)
   list(APPEND candidates "${prefix}" "${prefix}/libtorch" "${prefix}/torch")
 endforeach()
 file(GLOB from_venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
