@@ -73,6 +73,15 @@ add_library(a48::torch_cpu INTERFACE IMPORTED GLOBAL)
 target_include_directories(a48::torch_cpu SYSTEM INTERFACE
   "${torch_root}/include" "${torch_root}/include/torch/csrc/api/include")
 target_link_libraries(a48::torch_cpu INTERFACE "${torch_root}/lib/libtorch_cpu.so" "${torch_root}/lib/libc10.so")
+# at::parallel_for is a template that runs serially in a file compiled without -fopenmp. LibTorch brings its
+# own OpenMP runtime; a program that linked another would have two thread pools.
+target_compile_options(a48::torch_cpu INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+file(GLOB openmp_runtime "${torch_root}/lib/libgomp*.so*")
+if(openmp_runtime)
+  target_link_libraries(a48::torch_cpu INTERFACE ${openmp_runtime})
+else()
+  target_link_options(a48::torch_cpu INTERFACE -fopenmp)
+endif()
 # libtorch_cpu.so finds its siblings by its own rpath, which the linker does not follow.
 target_link_options(a48::torch_cpu INTERFACE "-Wl,-rpath,${torch_root}/lib" -Wl,--allow-shlib-undefined)
 
