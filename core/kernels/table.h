@@ -14,6 +14,17 @@ namespace a48::kernels {
 template <typename Args>
 using RangeKernel = void (*)(const Args& args, std::int64_t begin, std::int64_t end);
 
+/// Pieces that api.h offers only as part of a whole: ternarize_weight and rms_norm_backward_rows split their work themselves.
+struct AbsSumRows {
+  Rows<const float> x;  // [R, K]
+  double* sum;          // [R] fp64 lane sum of |x|
+};
+/// Units: blocks of quant::kGainBlockRows rows. dx of the block's rows, and the block's share of the gain's gradient.
+struct RmsNormBackwardBlocks {
+  RmsNormBackwardRows norm;    // its dgain is not touched
+  Rows<float> dgain_of_block;  // [blocks, K]
+};
+
 struct KernelTable {
   RangeKernel<StatRows> stat_rows = nullptr;
   RangeKernel<EncodeRows> encode_rows = nullptr;
@@ -22,13 +33,14 @@ struct KernelTable {
   RangeKernel<Pack4Rows> pack4_rows = nullptr;
   RangeKernel<Unpack4Rows> unpack4_rows = nullptr;
   RangeKernel<CodesToFloat> codes_to_float = nullptr;
+  RangeKernel<AbsSumRows> abs_sum_rows = nullptr;
   RangeKernel<RmsNormRows> rms_norm_rows = nullptr;
+  RangeKernel<RmsNormBackwardBlocks> rms_norm_backward_blocks = nullptr;
   RangeKernel<GluRows> glu_rows = nullptr;
   RangeKernel<GluBackwardRows> glu_backward_rows = nullptr;
   RangeKernel<RopeRows> rope_rows = nullptr;
   RangeKernel<AttentionRows> attention_rows = nullptr;  // units: rows × heads
   RangeKernel<HeadRows> head_rows = nullptr;            // units: vocabulary rows
-  // gemm_ternary, ternarize_weight and rms_norm_backward_rows carry scratch or partial sums of their own; see their files.
 };
 
 /// The table of one level, with holes filled from the levels below.

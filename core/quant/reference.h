@@ -1,0 +1,59 @@
+// The definition of every row operation, in obvious loops over rows that call only math.h, topk.h, pack.h and
+// base/fmath.h: the oracle of each kernel test and the `reference` level of core/kernels. Slow on purpose.
+// Shapes, ranges and equations are those of core/kernels/api.h, whose argument structs carry the same names.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/view.h"
+#include "core/quant/scheme.h"
+
+namespace a48::quant {
+
+/// Rows whose share of a gain's gradient is summed before the sums of all blocks are added, in ascending
+/// order: what makes that gradient independent of the number of threads.
+inline constexpr std::int64_t kGainBlockRows = 64;
+
+void reference_stat_rows(Rows<const float> x, Scheme scheme, float* stat, std::uint8_t* status);
+void reference_encode_rows(Rows<const float> x, Scheme scheme, const float* stat, const std::uint8_t* status,
+                           Rows<std::int8_t> codes, float* step, std::int32_t* code_sum);
+void reference_topk_rows(Rows<const float> x, std::int64_t keep, Rows<std::uint8_t> mask);
+/// Quantize, then mask: the statistic is that of the whole row (a4.8: Q(X) ⊙ M). keep = 0: no mask.
+void reference_quantize_rows(Rows<const float> x, Scheme scheme, std::int64_t keep, Rows<std::int8_t> codes,
+                             float* step, std::int32_t* code_sum, std::uint8_t* status);
+
+void reference_pack4_rows(Scheme scheme, Rows<const std::int8_t> codes, Rows<std::uint8_t> packed);
+void reference_unpack4_rows(Scheme scheme, Rows<const std::uint8_t> packed, Rows<std::int8_t> codes);
+/// T2_ROW: [N, K] codes <-> [N, t2_row_bytes(K)].
+void reference_pack_t2_rows(Rows<const std::int8_t> codes, Rows<std::uint8_t> packed);
+/// Error(bad_input) names row and input of a code 3.
+void reference_unpack_t2_rows(Rows<const std::uint8_t> packed, Rows<std::int8_t> codes);
+/// `packed` is read where the scheme stores 4 bits per code, else `codes`.
+void reference_codes_to_float(Scheme scheme, Rows<const std::int8_t> codes, Rows<const std::uint8_t> packed,
+                              Rows<float> q);
+
+/// fp64 lane sums of |x|.
+void reference_abs_sum_rows(Rows<const float> x, double* sum);
+void reference_ternarize_weight(Rows<const float> weight, Rows<std::int8_t> codes, float* alpha,
+                                std::uint8_t* status);
+/// Sums in int64.
+void reference_gemm_ternary(Rows<const std::int8_t> codes, const float* step, Rows<const std::int8_t> weight,
+                            float alpha, Rows<float> y);
+
+void reference_rms_norm_rows(Rows<const float> x, const float* gain, double eps, Rows<float> y,
+                             float* inverse_rms);
+/// Adds to dgain.
+void reference_rms_norm_backward_rows(Rows<const float> x, Rows<const float> dy, const float* gain,
+                                      const float* inverse_rms, Rows<float> dx, float* dgain);
+
+void reference_relu2_glu_rows(Rows<const float> gate, Rows<const float> up, Rows<float> y);
+void reference_silu_glu_rows(Rows<const float> gate, Rows<const float> up, Rows<float> y);
+void reference_relu2_glu_backward_rows(Rows<const float> gate, Rows<const float> up, Rows<const float> dy,
+                                       Rows<float> dgate, Rows<float> dup);
+void reference_silu_glu_backward_rows(Rows<const float> gate, Rows<const float> up, Rows<const float> dy,
+                                      Rows<float> dgate, Rows<float> dup);
+
+void reference_rope_rows(Rows<const float> x, Rows<float> y, const std::int32_t* position, std::int64_t heads,
+                         std::int64_t head_dim, Rows<const float> cos, Rows<const float> sin, bool inverse);
+
+}  // namespace a48::quant
