@@ -31,7 +31,7 @@ build_and_test() {      # PRESET
 
 tidy() {      # the torch-free part, with the compile commands of core-only
   command -v clang-tidy-14 >/dev/null || { echo "clang-tidy 14 is not on PATH (Debian 12: apt-get install clang-tidy-14)"; return 1; }
-  git ls-files --cached --others --exclude-standard 'core/*.cpp' 'data/*.cpp' | grep -v '^core/ops/' |
+  python3 scripts/tree.py .cpp | grep -E '^(core|data)/' | grep -v '^core/ops/' |
     xargs -P "$(nproc)" -n 4 clang-tidy-14 -p build-core-only --quiet
 }
 

@@ -7,9 +7,10 @@ usage: check_bans.py [--root DIR]
 
 import argparse
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+import tree
 
 CPP = (".h", ".cpp", ".cu", ".cuh")
 FLOORS_0_TO_3 = ("core/",)
@@ -71,10 +72,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
     root = parser.parse_args().root
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root,
-                            capture_output=True, text=True, check=True)
     errors = []
-    paths = [p for p in listed.stdout.splitlines() if (root / p).is_file()]
+    paths = tree.files(root)
     for path in paths:
         if path.endswith(CPP):
             for part in Path(path).parts[:-1] + (Path(path).stem,):

@@ -12,9 +12,10 @@ usage: check_layers.py [--root DIR] [--untested]
 
 import argparse
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+import tree
 
 # Folder -> the folders and single headers of ours that its files may include, besides its own folder.
 BASE = ["core/base"]
@@ -60,7 +61,7 @@ OPS_HEADER_MAY_INCLUDE = ["ATen/core/Tensor.h"]
 
 STANDARD = re.compile(r"^[a-z_0-9]+$|^(sys|arpa|netinet)/[a-z_]+\.h$|^[a-z_0-9]+\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
-SOURCE_SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
+SOURCE_SUFFIXES = (".h", ".cpp", ".cu", ".cuh")
 
 
 def floor_of(path):
@@ -141,15 +142,8 @@ def untested(paths):
 
 
 def files_of(root):
-    listed = subprocess.run(["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard"],
-                            capture_output=True, text=True, check=False)
-    if listed.returncode == 0:
-        paths = listed.stdout.splitlines()
-    else:
-        paths = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()]
     top = {folder.split("/")[0] for folder in FLOORS} | {"tests"}
-    return sorted(p for p in paths
-                  if p.split("/")[0] in top and Path(p).suffix in SOURCE_SUFFIXES and (root / p).is_file())
+    return [p for p in tree.files(root, SOURCE_SUFFIXES) if p.split("/")[0] in top]
 
 
 def main():

@@ -3,11 +3,10 @@
 often holds two ideas, which is worth noticing; some wholes read best uncut."""
 
 import re
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import tree
+
 FILE_LINES = {"core/kernels/": 400, "": 300}  # first prefix that fits
 FUNCTION_LINES = {"tools/train.cpp": 60, "training/trainer.cpp": 120, "": 60}
 # The signature of a function at the start of a line, up to its opening brace; the closing one stands at the
@@ -30,12 +29,10 @@ def functions(text):
 
 
 def main():
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.h", "*.cpp", "*.cu",
-                             "*.cuh", "*.py", "*.sh"], cwd=ROOT, capture_output=True, text=True, check=True)
-    paths = [p for p in listed.stdout.splitlines() if (ROOT / p).is_file()]
+    paths = tree.files(suffixes=(".h", ".cpp", ".cu", ".cuh", ".py", ".sh"))
     lines = 0
-    for path in sorted(paths):
-        text = (ROOT / path).read_text(encoding="utf-8")
+    for path in paths:
+        text = (tree.ROOT / path).read_text(encoding="utf-8")
         length = text.count("\n")
         lines += length
         if length > guideline(FILE_LINES, path):

@@ -17,14 +17,12 @@ if [[ -z $tool ]]; then
   exit 7
 fi
 
-mapfile -t files < <(git ls-files --cached --others --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh')
-existing=()
-for file in "${files[@]}"; do [[ -f $file ]] && existing+=("$file"); done
+mapfile -t files < <(python3 scripts/tree.py .h .cpp .cu .cuh)
 case ${1:-} in
-  '') "$tool" -i "${existing[@]}" ;;
+  '') "$tool" -i "${files[@]}" ;;
   --check)
     changed=()
-    for file in "${existing[@]}"; do
+    for file in "${files[@]}"; do
       "$tool" "$file" | cmp -s - "$file" || changed+=("$file")
     done
     if [[ ${#changed[@]} -gt 0 ]]; then
@@ -32,7 +30,7 @@ case ${1:-} in
       echo "scripts/format.sh formats them."
       exit 4
     fi
-    echo "${#existing[@]} files are formatted."
+    echo "${#files[@]} files are formatted."
     ;;
   *) echo "format.sh: unknown option $1 (allowed: --check)" >&2; exit 2 ;;
 esac

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly torch_version=2.11.0
 packages=(
-  g++ cmake ninja-build mold ccache pkg-config git       # build
+  g++ cmake ninja-build mold ccache pkg-config git ca-certificates
   nlohmann-json3-dev libspdlog-dev libcli11-dev libsentencepiece-dev libssl-dev catch2
   python3 python3-venv                                   # .venv, check scripts
   bible-kjv                                              # text of the quickstart
