@@ -12,23 +12,34 @@
 
 namespace a48::data {
 
+inline constexpr std::int64_t kShardHeaderBytes = 1024;      // 256 × int32
+inline constexpr std::int64_t kMaxVocabU16 = 65536;          // vocabularies up to here are written as u16
+inline constexpr std::int64_t kMaxShardTokens = 0x7FFFFFFF;  // the count is an int32
+inline constexpr const char* kSidecarFormat = "a48-shards/1";
+
+/// What the header of a shard says.
+struct ShardHeader {
+  int width = 2;  // bytes per token: 2 or 4
+  std::int64_t tokens = 0;
+  std::int64_t tokenizer_size = 0;  // 0 = unknown
+  std::string tokenizer_sha256;     // 64 hex digits; "" = unknown
+};
+/// The header's 1024 bytes.
+std::string shard_header(const ShardHeader& header);
+
 /// One mapped shard file.
 class Shard {
  public:
   explicit Shard(const Path& path);
-  std::int64_t tokens() const { return count_; }
-  int width() const { return width_; }                                       // bytes per token: 2 or 4
-  std::int64_t tokenizer_size() const { return tokenizer_size_; }            // 0 = unknown
-  const std::string& tokenizer_sha256() const { return tokenizer_sha256_; }  // "" = unknown
-  std::uint32_t token(std::int64_t index) const;
+  const ShardHeader& header() const { return header_; }
+  std::int64_t tokens() const { return header_.tokens; }
+  std::int64_t bytes() const { return kShardHeaderBytes + header_.tokens * header_.width; }
+  std::uint32_t token(std::int64_t index) const;  // 0 <= index < tokens()
   const Path& path() const { return file_.path(); }
 
  private:
   MappedFile file_;
-  std::int64_t count_ = 0;
-  int width_ = 2;
-  std::int64_t tokenizer_size_ = 0;
-  std::string tokenizer_sha256_;
+  ShardHeader header_;
 };
 
 /// The shards of one split, sorted bytewise by name, with the facts of their sidecar.
@@ -49,7 +60,9 @@ struct ShardSet {
 };
 
 /// All files of `folder` that match `glob`. Missing, truncated, altered or disagreeing files, a tokenizer
-/// size above `vocab` (0 = unchecked): Error(bad_input).
+/// size above `vocab` (0 = unchecked): Error(bad_input). Contents are hashed against the sidecar up to
+/// kHashedBytes in total; above that, sizes and counts are compared and a line says so.
 ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab);
+inline constexpr std::int64_t kHashedBytes = std::int64_t{4} << 30;
 
 }  // namespace a48::data

@@ -19,13 +19,14 @@ struct TensorInfo {
   std::string name;
   std::string dtype;
   std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0, end = 0;      // bytes within the data part
+  std::uint64_t begin = 0, end = 0;  // bytes within the data part
 };
 
 class SafetensorsFile {
  public:
-  explicit SafetensorsFile(const Path& path);   // maps and validates; Error(bad_input) names file, tensor and rule
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }          // in offset order
+  explicit SafetensorsFile(
+      const Path& path);  // maps and validates; Error(bad_input) names file, tensor and rule
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }  // in offset order
   const TensorInfo* find(const std::string& name) const;
   std::span<const std::byte> bytes(const TensorInfo& tensor) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -41,9 +42,10 @@ struct TensorSource {
   std::string name;
   std::string dtype;
   std::vector<std::int64_t> shape;
-  const void* data = nullptr;            // contiguous, little-endian
+  const void* data = nullptr;  // contiguous, little-endian
 };
 /// Same tensors, same bytes; atomic (files.h).
-void write_safetensors(const Path& path, std::vector<TensorSource> tensors, const std::map<std::string, std::string>& metadata = {});
+void write_safetensors(const Path& path, std::vector<TensorSource> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace a48::format
