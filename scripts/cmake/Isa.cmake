@@ -6,6 +6,10 @@
 set(A48_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
 set(A48_ISA_FLAGS_avx512 ${A48_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
                          -mprefer-vector-width=512)
+# g++ 12 warns about its own AVX-512 headers, whose "undefined" registers are variables set to themselves.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  list(APPEND A48_ISA_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 set(A48_ISA_FLAGS_avx512_bf16 ${A48_ISA_FLAGS_avx512} -mavx512bf16)
 
 set(A48_X86_64 OFF)
