@@ -5,13 +5,19 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/kernels/cpu/gemm_ternary.h"
+#include "core/kernels/cpu/scratch.h"
 #include "core/kernels/table.h"
+#include "core/quant/pack.h"
 
 namespace a48::kernels {
 namespace {
 
 /// Work worth a thread: about 10 µs of a simple operation.
 constexpr std::int64_t kTaskElements = 32 * 1024;
+
+/// TopK reads a row about this often (core/quant/topk.h).
+constexpr std::int64_t kTopkPasses = 16;
 
 /// Units that make up `kTaskElements`, when one of them touches `elements`.
 std::int64_t grain(std::int64_t elements) {
@@ -32,6 +38,127 @@ void run(RangeKernel<Args> kernel, const Args& args, std::int64_t units, std::in
 }
 
 }  // namespace
+
+void stat_rows(const StatRows& args) { run(table().stat_rows, args, args.x.rows, args.x.cols); }
+
+void encode_rows(const EncodeRows& args) {
+  check_view(args.codes, args.x.rows, args.x.cols, "codes");
+  run(table().encode_rows, args, args.x.rows, args.x.cols);
+}
+
+void topk_rows(const TopkRows& args) {
+  check_view(args.mask, args.x.rows, args.x.cols, "mask");
+  A48_ASSERT(args.keep >= 1 && args.keep <= args.x.cols, "keep", args.keep, "of", args.x.cols);
+  run(table().topk_rows, args, args.x.rows, kTopkPasses * args.x.cols);
+}
+
+void quantize_rows(const QuantizeRows& args) {
+  check_view(args.codes, args.x.rows, args.x.cols, "codes");
+  A48_ASSERT(args.keep >= 0 && args.keep <= args.x.cols, "keep", args.keep, "of", args.x.cols);
+  run(table().quantize_rows, args, args.x.rows, (args.keep > 0 ? kTopkPasses : 1) * args.x.cols);
+}
+
+void pack4_rows(const Pack4Rows& args) {
+  check_view(args.packed, args.codes.rows, quant::packed4_bytes(args.codes.cols), "packed");
+  run(table().pack4_rows, args, args.codes.rows, args.codes.cols);
+}
+
+void unpack4_rows(const Unpack4Rows& args) {
+  check_view(args.packed, args.codes.rows, quant::packed4_bytes(args.codes.cols), "packed");
+  run(table().unpack4_rows, args, args.codes.rows, args.codes.cols);
+}
+
+void codes_to_float(const CodesToFloat& args) {
+  if (quant::row_of(args.scheme).storage_bits == 4) {
+    check_view(args.packed, args.q.rows, quant::packed4_bytes(args.q.cols), "packed");
+  } else {
+    check_view(args.codes, args.q.rows, args.q.cols, "codes");
+  }
+  run(table().codes_to_float, args, args.q.rows, args.q.cols);
+}
+
+void rms_norm_rows(const RmsNormRows& args) {
+  check_view(args.y, args.x.rows, args.x.cols, "y");
+  run(table().rms_norm_rows, args, args.x.rows, args.x.cols);
+}
+
+void glu_rows(const GluRows& args) {
+  check_view(args.up, args.gate.rows, args.gate.cols, "up");
+  check_view(args.y, args.gate.rows, args.gate.cols, "y");
+  run(table().glu_rows, args, args.gate.rows, args.gate.cols);
+}
+
+void glu_backward_rows(const GluBackwardRows& args) {
+  check_view(args.up, args.gate.rows, args.gate.cols, "up");
+  check_view(args.dy, args.gate.rows, args.gate.cols, "dy");
+  check_view(args.dgate, args.gate.rows, args.gate.cols, "dgate");
+  check_view(args.dup, args.gate.rows, args.gate.cols, "dup");
+  run(table().glu_backward_rows, args, args.gate.rows, args.gate.cols);
+}
+
+void rope_rows(const RopeRows& args) {
+  check_view(args.x, args.x.rows, args.heads * args.head_dim, "x");
+  check_view(args.y, args.x.rows, args.heads * args.head_dim, "y");
+  A48_ASSERT(args.head_dim % 2 == 0, "head_dim", args.head_dim);
+  check_view(args.cos, args.cos.rows, args.head_dim / 2, "cos");
+  check_view(args.sin, args.cos.rows, args.head_dim / 2, "sin");
+  for (std::int64_t r = 0; r < args.x.rows; ++r)
+    A48_ASSERT(args.position[r] >= 0 && args.position[r] < args.cos.rows, "position", args.position[r],
+               "of row", r, "and a table of", args.cos.rows);
+  run(table().rope_rows, args, args.x.rows, args.x.cols);
+}
+
+namespace {
+
+/// Weights that are packed at a time: bounds the scratch memory, and they are still in cache when they are
+/// used.
+constexpr std::int64_t kPackedBytes = 4 << 20;
+/// Input codes that stay in the second-level cache while panel after panel is multiplied with them.
+constexpr std::int64_t kBlockBytes = 128 << 10;
+
+/// One block of packed outputs after the other: threads pack its panels, then share out the tiles (row block,
+/// panel).
+void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
+  const std::int64_t rows = args.codes.rows, inputs = args.codes.cols, width = kernel.panel_outputs;
+  const std::int64_t panels = (args.weight.rows + width - 1) / width;
+  const std::int64_t panel_bytes = kernel.panel_bytes(inputs);
+  const std::int64_t panels_at_once = std::clamp<std::int64_t>(kPackedBytes / panel_bytes, 1, panels);
+  const std::int64_t block_rows = std::clamp<std::int64_t>(kBlockBytes / inputs / 12 * 12, 12, rows + 11);
+  const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
+  std::byte* packed = cpu::thread_scratch(panels_at_once * panel_bytes);
+  for (std::int64_t p0 = 0; p0 < panels; p0 += panels_at_once) {
+    const std::int64_t count = std::min(panels_at_once, panels - p0);
+    parallel_for(count, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
+      kernel.pack(args.weight, p0 + begin, p0 + end, packed + begin * panel_bytes);
+    });
+    parallel_for(blocks * count, grain(block_rows * inputs), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t tile = begin; tile < end; ++tile) {
+        const std::int64_t row = tile / count * block_rows, panel = tile % count;
+        kernel.multiply(args, packed + panel * panel_bytes, (p0 + panel) * width, row,
+                        std::min(rows, row + block_rows));
+      }
+    });
+  }
+}
+
+}  // namespace
+
+void gemm_ternary(const GemmTernary& args) {
+  check_view(args.weight, args.weight.rows, args.codes.cols, "weight");
+  check_view(args.codes, args.codes.rows, args.weight.cols, "codes");
+  check_view(args.y, args.codes.rows, args.weight.rows, "y");
+  // |Σ (t+1)·c| <= 2·max_magnitude·K must fit an int32.
+  A48_ASSERT(args.max_magnitude >= 1 && args.max_magnitude <= 127 &&
+                 args.codes.cols < (std::int64_t{1} << 30) / args.max_magnitude,
+             "max_magnitude", args.max_magnitude, "inputs", args.codes.cols);
+  if (args.codes.rows == 0 || args.weight.rows == 0) return;
+  A48_ASSERT(args.step != nullptr && args.code_sum != nullptr && args.codes.cols > 0, "step", args.step,
+             "code_sum", args.code_sum, "inputs", args.codes.cols);
+  const GemmTernaryKernel& kernel = *table().gemm_ternary;
+  if (args.codes.rows > kernel.direct_rows) return gemm_in_panels(kernel, args);
+  parallel_for(args.weight.rows, grain(args.codes.cols),
+               [&](std::int64_t begin, std::int64_t end) { kernel.direct(args, begin, end); });
+}
 
 void attention_rows(const AttentionRows& args) {
   const std::int64_t rows = args.q.rows;
@@ -64,6 +191,13 @@ void head_rows(const HeadRows& args) {
                [&](std::int64_t begin, std::int64_t end) {
                  table().head_rows(args, begin * kBlock, std::min(end * kBlock, args.weight.rows));
                });
+}
+
+std::int64_t count_zero_codes(Rows<const std::int8_t> codes) {
+  std::int64_t zeros = 0;
+  for (std::int64_t r = 0; r < codes.rows; ++r)
+    zeros += std::count(codes.row(r), codes.row(r) + codes.cols, 0);
+  return zeros;
 }
 
 }  // namespace a48::kernels

@@ -31,6 +31,7 @@ KernelTable reference_entries() {
   t.rope_rows = cpu::rope_rows_reference;
   t.attention_rows = cpu::attention_rows_reference;
   t.head_rows = cpu::head_rows_reference;
+  t.gemm_ternary = &cpu::gemm_ternary_reference;
   return t;
 }
 
@@ -51,14 +52,29 @@ KernelTable portable_entries() {
   t.rope_rows = cpu::rope_rows_portable;
   t.attention_rows = cpu::attention_rows_portable;
   t.head_rows = cpu::head_rows_portable;
+  t.gemm_ternary = &cpu::gemm_ternary_portable;
   return t;
 }
 
 KernelTable avx2_entries() {
   KernelTable t;
 #ifdef A48_HAVE_AVX2
+  t.stat_rows = cpu::stat_rows_avx2;
+  t.encode_rows = cpu::encode_rows_avx2;
+  t.topk_rows = cpu::topk_rows_avx2;
+  t.quantize_rows = cpu::quantize_rows_avx2;
+  t.pack4_rows = cpu::pack4_rows_avx2;
+  t.unpack4_rows = cpu::unpack4_rows_avx2;
+  t.codes_to_float = cpu::codes_to_float_avx2;
+  t.abs_sum_rows = cpu::abs_sum_rows_avx2;
+  t.rms_norm_rows = cpu::rms_norm_rows_avx2;
+  t.rms_norm_backward_blocks = cpu::rms_norm_backward_blocks_avx2;
+  t.glu_rows = cpu::glu_rows_avx2;
+  t.glu_backward_rows = cpu::glu_backward_rows_avx2;
+  t.rope_rows = cpu::rope_rows_avx2;
   t.attention_rows = cpu::attention_rows_avx2;
   t.head_rows = cpu::head_rows_avx2;
+  t.gemm_ternary = &cpu::gemm_ternary_avx2;
 #endif
   return t;
 }
@@ -66,8 +82,19 @@ KernelTable avx2_entries() {
 KernelTable avx512_entries() {
   KernelTable t;
 #ifdef A48_HAVE_AVX512
+  t.stat_rows = cpu::stat_rows_avx512;
+  t.encode_rows = cpu::encode_rows_avx512;
+  t.topk_rows = cpu::topk_rows_avx512;
+  t.quantize_rows = cpu::quantize_rows_avx512;
+  t.abs_sum_rows = cpu::abs_sum_rows_avx512;
+  t.rms_norm_rows = cpu::rms_norm_rows_avx512;
+  t.rms_norm_backward_blocks = cpu::rms_norm_backward_blocks_avx512;
+  t.glu_rows = cpu::glu_rows_avx512;
+  t.glu_backward_rows = cpu::glu_backward_rows_avx512;
+  t.rope_rows = cpu::rope_rows_avx512;
   t.attention_rows = cpu::attention_rows_avx512;
   t.head_rows = cpu::head_rows_avx512;
+  t.gemm_ternary = &cpu::gemm_ternary_avx512;
 #endif
   return t;
 }
@@ -100,6 +127,7 @@ void for_each_entry(Visit visit) {
   visit("rope_rows", &KernelTable::rope_rows);
   visit("attention_rows", &KernelTable::attention_rows);
   visit("head_rows", &KernelTable::head_rows);
+  visit("gemm_ternary", &KernelTable::gemm_ternary);
 }
 
 std::array<KernelTable, kLevels> build() {
