@@ -274,7 +274,11 @@ std::int64_t number_after(const std::string& message, std::string_view text) {
 }  // namespace
 
 std::unique_ptr<runtime::Tokenizer> load_sentencepiece(const Path& model_file) {
-  return std::make_unique<SentencePieceTokenizer>(read_file(model_file), model_file.string());
+  return sentencepiece_of(read_file(model_file), model_file.string());
+}
+
+std::unique_ptr<runtime::Tokenizer> sentencepiece_of(const std::string& model, const std::string& source) {
+  return std::make_unique<SentencePieceTokenizer>(model, source);
 }
 
 std::unique_ptr<runtime::Tokenizer> byte_tokenizer() { return std::make_unique<ByteTokenizer>(); }

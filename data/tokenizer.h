@@ -16,6 +16,8 @@ namespace a48::data {
 
 /// Error(bad_input) names the file when it is no SentencePiece model.
 std::unique_ptr<runtime::Tokenizer> load_sentencepiece(const Path& model_file);
+/// The same from the model's bytes; `source` names them in errors.
+std::unique_ptr<runtime::Tokenizer> sentencepiece_of(const std::string& model, const std::string& source);
 /// Ids 0 <unk>, 1 <s>, 2 </s>, 3…258 the bytes.
 std::unique_ptr<runtime::Tokenizer> byte_tokenizer();
 /// `tokenizer.model` in a folder of shards, a checkpoint or a run, or a model file itself; a folder whose
