@@ -48,7 +48,8 @@ ExitCode run_eval(const EvalOptions& options, const ModelOpener& open);
 
 struct GenerateOptions {
   std::string model;
-  std::string prompt;
+  std::vector<std::string> prompts;  // --prompt, repeated: one batch
+  std::vector<std::string> stop;     // --stop, repeated: text ends before the first of these
   std::int64_t max_tokens = 128;
   double temperature = 0.8;  // 0 = always the likeliest token
   std::int64_t top_k = 0;    // 0 = off
