@@ -1,4 +1,5 @@
-// Plain structs of a run's configuration, with defaults; units in the comments. Field table: fields.h; rules between fields: validate.h.
+// Plain structs of a run's configuration, with defaults; units in the comments. Field table: fields.h; rules
+// between fields: validate.h.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +22,20 @@ struct Model {
   std::int64_t num_attention_heads = 32;
   std::int64_t num_key_value_heads = 0;  // 0 = num_attention_heads; resolved by load
   Activation hidden_act = Activation::relu2;
-  bool sub_norm = true;                  // RMSNorm before o_proj and down_proj
+  bool sub_norm = true;  // RMSNorm before o_proj and down_proj
   std::int64_t max_position_embeddings = 2048;
   double rope_theta = 10000.0;
   double rms_norm_eps = 1e-5;
-  double initializer_range = 0.02;       // standard deviation of matrices and embedding
-  bool scaled_init = false;              // standard deviation 1/sqrt(inputs) for the ternary matrices instead
+  double initializer_range = 0.02;  // standard deviation of matrices and embedding
+  bool scaled_init = false;         // standard deviation 1/sqrt(inputs) for the ternary matrices instead
   bool tie_word_embeddings = false;
   std::int64_t bos_token_id = 1;
   std::int64_t eos_token_id = 2;
 
   std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
-  std::int64_t kv_heads() const { return num_key_value_heads > 0 ? num_key_value_heads : num_attention_heads; }
+  std::int64_t kv_heads() const {
+    return num_key_value_heads > 0 ? num_key_value_heads : num_attention_heads;
+  }
 };
 
 /// Slots set apart from the mode's preset; unset = the mode's.
@@ -47,18 +50,18 @@ enum class DecayShape { linear, cosine, sqrt };
 
 struct Optim {
   Schedule schedule = Schedule::bitnet;
-  double learning_rate = 1.5e-3;         // peak; first line of the two-line schedule
-  double second_learning_rate = 1e-3;    // second line, from 2s >= S on
-  double min_lr = 3e-5;                  // f: where the schedule ends
+  double learning_rate = 1.5e-3;       // peak; first line of the two-line schedule
+  double second_learning_rate = 1e-3;  // second line, from 2s >= S on
+  double min_lr = 3e-5;                // f: where the schedule ends
   std::int64_t warmup_steps = 375;
-  double decay_start = 0.9;              // wsd: share of the steps before the decay
+  double decay_start = 0.9;  // wsd: share of the steps before the decay
   DecayShape decay_shape = DecayShape::linear;
-  double weight_decay = 0.1;             // matrices, embedding, head; not gains
-  double weight_decay_until = 0.5;       // share u of the steps with decay: s < u·S
+  double weight_decay = 0.1;        // matrices, embedding, head; not gains
+  double weight_decay_until = 0.5;  // share u of the steps with decay: s < u·S
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
-  double grad_clip = 1.0;                // global norm; 0 = off
+  double grad_clip = 1.0;  // global norm; 0 = off
 };
 
 enum class Windows { cut, bos };
@@ -66,23 +69,23 @@ enum class DataKind { shards, mock };
 
 struct Data {
   DataKind kind = DataKind::shards;
-  std::string path;                      // folder of shards written by `a48 prepare`
+  std::string path;  // folder of shards written by `a48 prepare`
   std::string train_glob = "*_train_*.bin";
   std::string val_glob = "*_val_*.bin";
-  std::int64_t sequence_length = 2048;   // tokens
+  std::int64_t sequence_length = 2048;  // tokens
   Windows windows = Windows::cut;
 };
 
 struct Eval {
-  std::int64_t interval = 100;           // steps; 0 = only at the end
-  std::int64_t windows = 64;             // evaluation pieces in the loop, evenly spaced; 0 = all
-  std::vector<std::string> prompts;      // sampled at every evaluation
+  std::int64_t interval = 100;       // steps; 0 = only at the end
+  std::int64_t windows = 64;         // evaluation pieces in the loop, evenly spaced; 0 = all
+  std::vector<std::string> prompts;  // sampled at every evaluation
   std::int64_t sample_tokens = 48;
 };
 
 struct Stage {
   quant::Mode mode = quant::Mode::a8;
-  double until = 1.0;                    // fraction of run.max_steps at which the stage ends
+  double until = 1.0;  // fraction of run.max_steps at which the stage ends
   // Resolved for this stage: the run's blocks with the stage's own keys laid over them.
   Optim optim;
   Data data;
@@ -95,27 +98,27 @@ enum class AttentionImpl { sdpa, exact };
 enum class HeadImpl { gemm, exact };
 
 struct Run {
-  std::string dir;                       // run folder: checkpoints, metrics.jsonl
-  std::int64_t max_steps = 1000;         // S
-  std::int64_t micro_batch_size = 8;     // sequences of one forward
-  std::int64_t global_batch_size = 8;    // sequences of one step
-  std::int64_t seed = 1;                 // < 2^53
-  std::int64_t save_interval = 200;      // steps; 0 = only at stage switches and at the end
+  std::string dir;                     // run folder: checkpoints, metrics.jsonl
+  std::int64_t max_steps = 1000;       // S
+  std::int64_t micro_batch_size = 8;   // sequences of one forward
+  std::int64_t global_batch_size = 8;  // sequences of one step
+  std::int64_t seed = 1;               // < 2^53
+  std::int64_t save_interval = 200;    // steps; 0 = only at stage switches and at the end
   std::int64_t keep_last = 3;
-  std::int64_t keep_every = 0;           // keep every n-th checkpoint step; 0 = none
-  std::int64_t log_interval = 10;        // steps between console lines
-  double max_minutes = 0.0;              // 0 = no limit; acts as SIGTERM
+  std::int64_t keep_every = 0;     // keep every n-th checkpoint step; 0 = none
+  std::int64_t log_interval = 10;  // steps between console lines
+  double max_minutes = 0.0;        // 0 = no limit; acts as SIGTERM
   Device device = Device::automatic;
   Dtype compute_dtype = Dtype::automatic;
   Dtype backward_dtype = Dtype::automatic;
   AttentionImpl attention_impl = AttentionImpl::sdpa;
   HeadImpl head_impl = HeadImpl::gemm;
-  std::int64_t threads = 0;              // 0 = physical cores
+  std::int64_t threads = 0;  // 0 = physical cores
 };
 
 struct Init {
-  std::string from;                      // checkpoint or run folder to start from; empty = random
-  bool optimizer = false;                // take its moments too
+  std::string from;        // checkpoint or run folder to start from; empty = random
+  bool optimizer = false;  // take its moments too
 };
 
 struct RunConfig {
