@@ -22,10 +22,13 @@ FONT = "font-family='Helvetica, Arial, sans-serif'"
 
 # ------------------------------------------------------------------------------------------------ reading
 class Run:
-    """Steps [(step, stage, loss)], evals [(step, loss)], switches [(step, stage)]; a resume repeats steps, the last counts."""
+    """What metrics.jsonl says of a run. A resume repeats steps: the last value counts.
+
+    steps [(step, stage, loss)]; evals [(step, loss)], quantized as staged; switches [step]; modes {stage: mode}
+    """
 
     def __init__(self, path):
-        steps, evals = {}, {}
+        steps, evals, self.modes = {}, {}, {}
         with open(path, encoding="utf-8") as lines:
             for line in lines:
                 try:
@@ -34,11 +37,12 @@ class Run:
                     continue      # the last line of a killed run may be torn
                 if event.get("event") == "step" and finite(event.get("loss")):
                     steps[event["step"]] = (event["step"], event["stage"], event["loss"])
-                elif event.get("event") == "eval" and finite(event.get("loss")):
+                    self.modes[event["stage"]] = event["mode"]
+                elif event.get("event") == "eval" and event.get("as_staged") and finite(event.get("loss")):
                     evals[event["step"]] = (event["step"], event["loss"])
         self.steps = [steps[s] for s in sorted(steps)]
         self.evals = [evals[s] for s in sorted(evals)]
-        self.switches = [(after[0], after[1]) for before, after in zip(self.steps, self.steps[1:]) if before[1] != after[1]]
+        self.switches = [before[0] for before, after in zip(self.steps, self.steps[1:]) if before[1] != after[1]]
 
     def stages(self):
         """[(stage, [(step, loss), …])] in order."""
@@ -109,7 +113,7 @@ class Panel:
         right, bottom = self.left + self.width, self.top + self.height
         out = [f"<clipPath id='{name}'><rect x='{self.left}' y='{self.top}' width='{self.width}' height='{self.height}'/></clipPath>"]
         groups = run.stages()
-        starts = [self.xs[0]] + [step for step, _ in run.switches] + [self.xs[1]]
+        starts = [self.xs[0]] + run.switches + [self.xs[1]]
         for i, (stage, _) in enumerate(groups):
             a, b = max(starts[i], self.xs[0]), min(starts[i + 1], self.xs[1])
             if b > a:
@@ -129,7 +133,7 @@ class Panel:
             out.append(self.path(points, STAGE_LINES[i % len(STAGE_LINES)], 1, 0.3))
         for i, (_, points) in enumerate(groups):
             out.append(self.path(smooth(points, width), STAGE_LINES[i % len(STAGE_LINES)], 2.4))
-        for switch, _ in run.switches:
+        for switch in run.switches:
             if self.xs[0] <= switch <= self.xs[1]:
                 x = self.x(switch)
                 out.append(f"<line x1='{x:.1f}' y1='{self.top}' x2='{x:.1f}' y2='{bottom}' stroke='{INK}' stroke-width='1.2' "
@@ -162,7 +166,7 @@ def picture(run, title):
     # The end of the run: the last switch in the middle third, or the last third when there is none.
     begin = first + (last - first) * 2 / 3
     if run.switches:
-        begin = max(first, run.switches[-1][0] - 1.5 * (last - run.switches[-1][0]))
+        begin = max(first, run.switches[-1] - 1.5 * (last - run.switches[-1]))
     near = [loss for _, points in run.stages() for step, loss in smooth(points, spread) if step >= begin]
     near += [loss for step, loss in run.evals if step >= begin]
     end = Panel(660, top, 310, panel_height, (begin, last), padded(near, 0.25, 0.25))
@@ -171,7 +175,7 @@ def picture(run, title):
            f"<rect width='{width}' height='{height}' fill='white'/>", text(24, 34, title, 19, "start", INK, "bold")]
     x = 24.0
     for i, (stage, _) in enumerate(run.stages()):
-        label = f"stage {i + 1}: {stage}, training loss"
+        label = f"stage {i + 1}: {run.modes[stage]}, training loss"
         out.append(f"<line x1='{x}' y1='57' x2='{x + 22}' y2='57' stroke='{STAGE_LINES[i % len(STAGE_LINES)]}' stroke-width='3'/>")
         out.append(text(x + 28, 61, label, 13, "start", MUTED))
         x += 44 + 6.4 * len(label)

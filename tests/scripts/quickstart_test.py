@@ -33,9 +33,10 @@ elif command == "train":
     if not (run / "checkpoints" / "latest").exists():
         with open(run / "metrics.jsonl", "w") as log:
             for s in range(0, steps, config["run"]["log_interval"]):
-                stage = "a8" if s < 0.9 * steps else "a4.8"
-                log.write(json.dumps({"event": "step", "step": s, "stage": stage, "loss": 3 - s / steps, "step_ms": 100.0}) + "\\n")
-            log.write(json.dumps({"event": "eval", "step": steps, "loss": 2.1, "seconds": 0.5}) + "\\n")
+                stage, mode = (0, "a8") if s < 0.9 * steps else (1, "a4.8")
+                log.write(json.dumps({"event": "step", "step": s, "stage": stage, "mode": mode, "loss": 3 - s / steps,
+                                      "step_ms": 100.0}) + "\\n")
+            log.write(json.dumps({"event": "eval", "step": steps, "as_staged": True, "loss": 2.1, "seconds": 0.5}) + "\\n")
         (run / "checkpoints" / "latest").write_text(f"step-{steps:08}\\n")
 elif command == "eval":
     mode = arguments[arguments.index("--mode") + 1] if "--mode" in arguments else "a4.8"
