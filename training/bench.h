@@ -9,11 +9,11 @@
 namespace a48::train {
 
 struct BenchRequest {
-  std::string preset = "11M";            // numerics.md 6
+  std::string preset = "11M";  // numerics.md 6
   std::vector<std::string> modes{"none", "a8", "a4.8", "a4.8-fp4"};
   std::int64_t batch = 0, sequence = 0;  // 0 = the preset's speed shape: 8 × 256 (11M), 2 × 256 (85M)
   std::int64_t vocab = 4096;
-  int warmup = 2, steps = 10;            // timed steps per mode, modes alternate
+  int warmup = 2, steps = 10;  // timed steps per mode, modes alternate
   int threads = 0;
 };
 

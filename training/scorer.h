@@ -1,4 +1,5 @@
-// A checkpoint as runtime::LanguageModel: the exact CPU path of numerics.md 0, quantized in any mode. No torch here.
+// A checkpoint as runtime::LanguageModel: the exact CPU path of numerics.md 0, quantized in any mode. No
+// torch here.
 #pragma once
 
 #include <memory>
@@ -15,13 +16,13 @@ namespace a48::train {
 struct OpenedModel {
   std::unique_ptr<runtime::LanguageModel> model;
   config::RunConfig config;
-  std::string checkpoint;                // RUN/checkpoints/step-N
-  std::string tokenizer_path;            // tokenizer.model beside it; empty = byte tokenizer
+  std::string checkpoint;      // RUN/checkpoints/step-N
+  std::string tokenizer_path;  // tokenizer.model beside it; empty = byte tokenizer
   std::int64_t step = 0;
 };
 
-/// `path`: a run folder (its latest valid checkpoint) or a checkpoint folder. `mode`: unset = the mode of the checkpoint's stage.
-/// Error(bad_input) when missing, altered or not matching; the reason names the file.
+/// `path`: a run folder (its latest valid checkpoint) or a checkpoint folder. `mode`: unset = the mode of the
+/// checkpoint's stage. Error(bad_input) when missing, altered or not matching; the reason names the file.
 OpenedModel open_model(const std::string& path, std::optional<quant::Mode> mode = {});
 
 }  // namespace a48::train

@@ -1,0 +1,141 @@
+// The table of `bench train`: one model, one batch of mock data; the modes take turns step by step, so that a
+// change of the machine's speed hits all alike. A step is a training step (step.cpp): forward, backward,
+// clipping, optimizer.
+#include "training/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include "core/base/check.h"
+#include "core/base/cpu.h"
+#include "core/base/log.h"
+#include "core/base/parallel.h"
+#include "core/base/rng.h"
+#include "core/config/types.h"
+#include "core/ops/threads.h"
+#include "modules/causal_lm.h"
+#include "modules/telemetry.h"
+#include "training/optimizer.h"
+#include "training/signals.h"
+#include "training/step.h"
+#include "training/torch_errors.h"
+
+namespace a48::train {
+namespace {
+
+struct Shape {
+  std::int64_t batch, sequence;
+};
+
+/// Speed shapes of numerics.md 6: 8 × 256 for 11M, 2 × 256 for 85M and above.
+Shape speed_shape(const BenchRequest& request) {
+  const Shape preset = request.preset == "11M" ? Shape{8, 256} : Shape{2, 256};
+  return {request.batch > 0 ? request.batch : preset.batch,
+          request.sequence > 0 ? request.sequence : preset.sequence};
+}
+
+quant::Mode mode_of_name(const std::string& name) {
+  std::string choices;
+  for (const quant::ModeRow& row : quant::kModes) {
+    if (name == row.name) return row.mode;
+    choices += concat(choices.empty() ? "" : ", ", row.name);
+  }
+  fail(ErrorKind::config, "bench train: there is no mode ", name, "; there are ", choices);
+}
+
+at::Tensor mock_batch(Shape shape, std::int64_t vocab) {
+  const at::Tensor ids = at::empty({shape.batch, shape.sequence + 1}, at::kLong);
+  std::int64_t* id = ids.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < ids.numel(); ++i) {
+    id[i] = static_cast<std::int64_t>(random_bits(1, stream_of("bench"), static_cast<std::uint64_t>(i)) %
+                                      static_cast<std::uint64_t>(vocab));
+  }
+  return ids;
+}
+
+double quantile(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  const double at = share * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
+}
+
+Json bench(const BenchRequest& request) {
+  A48_CHECK(request.steps >= 1 && request.warmup >= 0 && !request.modes.empty(), ErrorKind::config,
+            "bench train: at least one mode and one step");
+  ops::use_torch_threads();
+  set_thread_count(request.threads);
+  const Shape shape = speed_shape(request);
+  config::Model shape_of_model = config::model_preset(request.preset);
+  shape_of_model.vocab_size = request.vocab;
+  A48_CHECK(shape.sequence <= shape_of_model.max_position_embeddings, ErrorKind::config,
+            "bench train: sequence ", shape.sequence, " is longer than the preset's ",
+            shape_of_model.max_position_embeddings, " positions");
+  nn::BitNetForCausalLM model(shape_of_model);
+  model->initialise(1);
+  model->set_implementations(config::AttentionImpl::sdpa, config::HeadImpl::gemm);
+  AdamW optimizer(parameters_of(model));
+  const at::Tensor ids = mock_batch(shape, request.vocab);
+  const config::Optim optim;
+
+  std::map<std::string, std::vector<double>> milliseconds;
+  for (int round = 0; round < request.warmup + request.steps; ++round) {
+    for (const std::string& name : request.modes) {
+      A48_CHECK(!stop_requested(), ErrorKind::stopped, "bench train: stopped by ", stop_reason());
+      StepPlan plan;
+      plan.mode = mode_of_name(name);
+      plan.slots = quant::row_of(plan.mode).slots;
+      plan.learning_rate = 1e-4;
+      model->set_slots(plan.slots);
+      const auto begin = std::chrono::steady_clock::now();
+      train_step(model, optimizer, optim, plan, {ids});
+      const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+      if (round >= request.warmup) milliseconds[name].push_back(took.count());
+    }
+    log::progress(concat("bench train: round ", round + 1, " of ", request.warmup + request.steps));
+  }
+
+  Json machine = Json::object();
+  machine["cpu"] = cpu_name();
+  machine["isa"] = isa_name(active_isa());
+  machine["threads"] = thread_count();
+  Json result = Json::object(), modes = Json::object();
+  result["machine"] = machine;
+  result["preset"] = request.preset;
+  result["parameters"] = config::total_parameters(shape_of_model);
+  result["batch"] = shape.batch;
+  result["sequence"] = shape.sequence;
+  result["tokens"] = shape.batch * shape.sequence;
+  const auto none = milliseconds.find("none");
+  for (const std::string& name : request.modes) {
+    const std::vector<double>& times = milliseconds[name];
+    const double median = quantile(times, 0.5);
+    Json step = Json::object();
+    step["median"] = median;
+    step["q1"] = quantile(times, 0.25);
+    step["q3"] = quantile(times, 0.75);
+    model->set_slots(quant::row_of(mode_of_name(name)).slots);
+    const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, ids);
+    Json mode = Json::object();
+    mode["step_ms"] = step;
+    mode["tokens_per_s"] = 1e3 * static_cast<double>(shape.batch * shape.sequence) / median;
+    mode["saved_bytes"] = saved.total;
+    mode["saved_linear_input_bytes"] = saved.linear_inputs;
+    mode["ratio"] = none == milliseconds.end() ? Json() : Json(median / quantile(none->second, 0.5));
+    modes[name] = mode;
+  }
+  result["modes"] = modes;
+  return result;
+}
+
+}  // namespace
+
+Json bench_train(const BenchRequest& request) {
+  const SignalScope signals;
+  return with_torch_errors([&] { return bench(request); });
+}
+
+}  // namespace a48::train

@@ -1,0 +1,147 @@
+#include "training/launch.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/config/load.h"
+#include "training/stages.h"
+
+namespace a48::train {
+namespace fs = std::filesystem;
+namespace {
+
+/// RUN/checkpoints/step-N -> RUN.
+Path run_of(const Path& checkpoint) { return fs::absolute(checkpoint).parent_path().parent_path(); }
+
+Path without_trailing_slash(const Path& path) { return path.filename().empty() ? path.parent_path() : path; }
+
+void set_aside(const Path& run) {
+  Path aside;
+  for (int n = 1; aside.empty() || fs::exists(aside); ++n) aside = concat(run.string(), ".old-", n);
+  rename_synced(run, aside);
+  log::info(concat("the old run is now ", aside.string()));
+}
+
+Launch from_run(const TrainRequest& request) {
+  Launch launch;
+  const Path path = without_trailing_slash(request.resume);
+  A48_CHECK(fs::is_directory(path), ErrorKind::bad_input, "--resume ", request.resume,
+            ": there is no such run or checkpoint folder");
+  launch.explicit_step = step_of_name(path.filename().string()).has_value();
+  launch.run = launch.explicit_step ? run_of(path) : path;
+  launch.lock = RunLock(launch.run);
+  launch.resumed = find_checkpoint(path);
+  launch.resumed->config.run.dir = launch.run.string();  // the folder may have been moved
+  launch.config = config::load_text(config::resolved_text(launch.resumed->config),
+                                    (launch.resumed->folder / "run.json").string(), request.overrides);
+  return launch;
+}
+
+Launch from_config(const TrainRequest& request) {
+  Launch launch;
+  launch.config = config::load_file(request.config_path, request.overrides);
+  if (request.dry_run) return launch;
+  A48_CHECK(
+      !launch.config.run.dir.empty(), ErrorKind::config, request.config_path,
+      ": run.dir is not set; it names the folder for checkpoints and logs, for example run.dir=runs/first");
+  launch.run = without_trailing_slash(launch.config.run.dir);
+  if (fs::exists(launch.run) && request.fresh) {
+    launch.lock = RunLock(launch.run);
+    set_aside(launch.run);
+  }
+  make_folders(launch.run);
+  launch.lock = RunLock(launch.run);
+  launch.resumed = newest_checkpoint(launch.run);
+  return launch;
+}
+
+std::string list(const std::vector<config::Difference>& differences) {
+  std::string text;
+  for (const auto& d : differences)
+    text += concat("\n  ", d.path, ": ", d.before, " in the run, ", d.after, " now");
+  return text;
+}
+
+void demand_same(const Launch& launch) {
+  std::vector<config::Difference> refused;
+  std::copy_if(launch.changes.begin(), launch.changes.end(), std::back_inserter(refused),
+               [](const config::Difference& d) { return d.must_match; });
+  A48_CHECK(
+      refused.empty(), ErrorKind::config, launch.run.string(), " holds step ", launch.resumed->step,
+      " of a run with another configuration; these fields cannot change on the way:", list(refused),
+      "\nUse the run's values, another run.dir, or --fresh, which keeps the old run under another name.");
+}
+
+/// Of the step that comes next; of the last one when a run is finished.
+double next_learning_rate(const config::RunConfig& config, std::int64_t step) {
+  return plan_step(config, std::min(step, config.run.max_steps - 1)).learning_rate;
+}
+
+void demand_no_rise(const Launch& launch, bool allowed) {
+  const std::int64_t step = launch.resumed->step;
+  const double before = next_learning_rate(launch.resumed->config, step);
+  const double after = next_learning_rate(launch.config, step);
+  if (before == after || launch.finished()) return;
+  log::info(concat("learning rate at step ", step, ": ", before, " before, ", after, " now"));
+  A48_CHECK(after <= before || allowed, ErrorKind::config,
+            "the new configuration raises the learning rate at step ", step, " from ", before, " to ", after,
+            "; add --raise-lr if that is meant");
+}
+
+}  // namespace
+
+RunLock::RunLock(const Path& run) {
+  const Path file = run / ".lock";
+  descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  A48_CHECK(descriptor_ >= 0, ErrorKind::no_resources, file.string(), ": ", std::strerror(errno));
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    char holder[32] = {};
+    const ssize_t length = pread(descriptor_, holder, sizeof holder - 1, 0);
+    close(std::exchange(descriptor_, -1));
+    fail(ErrorKind::config, run.string(), " is in use by ",
+         length > 0 ? concat("process ", holder) : "another process",
+         "; wait for it, stop it, or use another run.dir");
+  }
+  const std::string own = std::to_string(getpid());
+  if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, own.data(), own.size(), 0) < 0) {
+    log::debug(
+        concat(file.string(), ": ", std::strerror(errno)));  // the number only serves the message above
+  }
+}
+
+RunLock::RunLock(RunLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+RunLock& RunLock::operator=(RunLock&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+RunLock::~RunLock() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+Launch prepare_launch(const TrainRequest& request) {
+  const bool resume = !request.resume.empty();
+  A48_CHECK(resume != !request.config_path.empty(), ErrorKind::config,
+            "train takes either a configuration file or --resume RUN");
+  A48_CHECK(!(resume && request.fresh), ErrorKind::config,
+            "--fresh starts anew, --resume goes on: only one of them");
+  A48_CHECK(!(resume && request.dry_run), ErrorKind::config,
+            "--dry-run takes a configuration file, not --resume");
+  Launch launch = resume ? from_run(request) : from_config(request);
+  if (!launch.resumed) return launch;
+  launch.changes = config::differences(launch.resumed->config, launch.config);
+  demand_same(launch);
+  if (!launch.changes.empty()) log::info("changed since the checkpoint:" + list(launch.changes));
+  demand_no_rise(launch, request.raise_lr);
+  return launch;
+}
+
+}  // namespace a48::train
