@@ -210,6 +210,7 @@ inline const std::vector<Field<Run>>& fields<Run>() {
       integer("keep_every", &Run::keep_every, {0, 1e9},
               "keep the checkpoint of every n-th step too; 0 = none", may_change),
       integer("log_interval", &Run::log_interval, {1, 1e9}, "steps between console lines", may_change),
+      flag("state_hash", &Run::state_hash, "log a hash of weights and moments with every step", may_change),
       number("max_minutes", &Run::max_minutes, {0, 1e9}, "stop and save after this time; 0 = no limit",
              may_change),
       choice("device", &Run::device, devices, "where to train", may_change),

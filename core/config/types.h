@@ -107,6 +107,7 @@ struct Run {
   std::int64_t keep_last = 3;
   std::int64_t keep_every = 0;     // keep every n-th checkpoint step; 0 = none
   std::int64_t log_interval = 10;  // steps between console lines
+  bool state_hash = false;         // log a hash of weights and moments with every step
   double max_minutes = 0.0;        // 0 = no limit; acts as SIGTERM
   Device device = Device::automatic;
   Dtype compute_dtype = Dtype::automatic;
