@@ -1,6 +1,7 @@
-// KernelTable: one function pointer per operation and level. An entry works on the half-open range [begin, end) of its operation's
-// units (rows, or output panels), single-threaded; api.cpp splits the range over threads. The candidates, best last, stand in
-// table.cpp: a new kernel is one file and one line. A null entry falls back one level.
+// KernelTable: one function pointer per operation and level. An entry works on the half-open range [begin,
+// end) of its operation's units (rows, or output panels), single-threaded; api.cpp splits the range over
+// threads. The candidates, best last, stand in table.cpp: a new kernel is one file and one line. A null entry
+// falls back one level.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +15,20 @@ namespace a48::kernels {
 template <typename Args>
 using RangeKernel = void (*)(const Args& args, std::int64_t begin, std::int64_t end);
 
-/// Pieces that api.h offers only as part of a whole: ternarize_weight and rms_norm_backward_rows split their work themselves.
+/// Pieces that api.h offers only as part of a whole: ternarize_weight and rms_norm_backward_rows split their
+/// work themselves.
 struct AbsSumRows {
   Rows<const float> x;  // [R, K]
   double* sum;          // [R] fp64 lane sum of |x|
 };
-/// Units: blocks of quant::kGainBlockRows rows. dx of the block's rows, and the block's share of the gain's gradient.
+/// Units: blocks of quant::kGainBlockRows rows. dx of the block's rows, and the block's share of the gain's
+/// gradient.
 struct RmsNormBackwardBlocks {
   RmsNormBackwardRows norm;    // its dgain is not touched
   Rows<float> dgain_of_block;  // [blocks, K]
 };
+
+struct GemmTernaryKernel;
 
 struct KernelTable {
   RangeKernel<StatRows> stat_rows = nullptr;
@@ -41,6 +46,7 @@ struct KernelTable {
   RangeKernel<RopeRows> rope_rows = nullptr;
   RangeKernel<AttentionRows> attention_rows = nullptr;  // units: rows × heads
   RangeKernel<HeadRows> head_rows = nullptr;            // units: vocabulary rows
+  const GemmTernaryKernel* gemm_ternary = nullptr;      // several functions and sizes: cpu/gemm_ternary.h
 };
 
 /// The table of one level, with holes filled from the levels below.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/kernels/cpu/gemm_ternary.h"
 #include "core/kernels/table.h"
 
 namespace a48::kernels::cpu {
@@ -36,5 +37,7 @@ RangeFunction<RopeRows> rope_rows_reference, rope_rows_portable, rope_rows_avx2,
 RangeFunction<AttentionRows> attention_rows_reference, attention_rows_portable, attention_rows_avx2,
     attention_rows_avx512;
 RangeFunction<HeadRows> head_rows_reference, head_rows_portable, head_rows_avx2, head_rows_avx512;
+extern const GemmTernaryKernel gemm_ternary_reference, gemm_ternary_portable, gemm_ternary_avx2,
+    gemm_ternary_avx512;
 
 }  // namespace a48::kernels::cpu

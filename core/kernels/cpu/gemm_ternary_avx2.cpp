@@ -1,0 +1,257 @@
+// The integer GEMM with maddubs: u8 weight codes t + 1 times s8 input codes, neighbouring products added to
+// int16, then int16 sums that are widened to int32 before they can overflow: after 64 additions with INT8
+// codes, 1023 with INT4, 682 with FP4 (kernels.md 5.2). Sums start at −Σc of their row, which takes the +1
+// back.
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "core/base/host_device.h"
+#include "core/kernels/cpu/entries.h"
+
+namespace a48::kernels::cpu {
+namespace {
+
+constexpr int kLanesOfRegister = 8;  // outputs of a register: a quad of inputs each
+constexpr int kRegisters = 2;
+constexpr int kOutputs = kRegisters * kLanesOfRegister;
+constexpr int kRows = 4;
+
+/// Additions of one maddubs result (two products, weight code at most 2) before the int16 sums must be
+/// widened.
+constexpr int additions_before_widening(int max_magnitude) {
+  return additions_in_int16(2 * 2 * max_magnitude);
+}
+static_assert(additions_before_widening(quant::row_of(quant::Scheme::int8).max_magnitude) == 64);
+static_assert(additions_before_widening(quant::row_of(quant::Scheme::int4).max_magnitude) == 1023);
+static_assert(additions_before_widening(quant::row_of(quant::Scheme::fp4).max_magnitude) == 682);
+
+std::int64_t panel_bytes(std::int64_t inputs) { return quads(inputs) * kQuad * kOutputs; }
+
+void pack(Rows<const std::int8_t> weight, std::int64_t panel_begin, std::int64_t panel_end,
+          std::byte* panels) {
+  pack_quads_avx2(weight, kOutputs, panel_begin, panel_end, panels);
+}
+
+A48_INLINE __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+A48_INLINE void store(void* p, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
+
+/// The first `count` bytes at p, then zeros.
+A48_INLINE __m256i load_first(const std::int8_t* p, std::int64_t count) {
+  alignas(32) std::int8_t bytes[32] = {};
+  std::memcpy(bytes, p, static_cast<std::size_t>(count));
+  return load(bytes);
+}
+
+/// The first `count` of the four codes of a quad in each lane; the others are 0.
+A48_INLINE __m256i broadcast_quad(const std::int8_t* codes, std::int64_t count = kQuad) {
+  int quad = 0;
+  if (count == kQuad) {
+    std::memcpy(&quad, codes, sizeof quad);
+  } else {
+    std::memcpy(&quad, codes, static_cast<std::size_t>(count));
+  }
+  return _mm256_set1_epi32(quad);
+}
+
+/// Pairs of int16 sums as int32.
+A48_INLINE __m256i widen(__m256i x) { return _mm256_madd_epi16(x, _mm256_set1_epi16(1)); }
+
+template <int kBlockRows>
+void multiply_block(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin,
+                    std::int64_t row) {
+  const std::int64_t inputs = a.codes.cols, all = quads(inputs), whole = inputs / kQuad;
+  const std::int64_t additions = additions_before_widening(a.max_magnitude);
+  const std::int8_t* codes[kBlockRows];
+  __m256i acc[kBlockRows][kRegisters];
+  for (int r = 0; r < kBlockRows; ++r) {
+    codes[r] = a.codes.row(row + r);
+    for (__m256i& sum : acc[r]) sum = _mm256_set1_epi32(-a.code_sum[row + r]);
+  }
+  for (std::int64_t q0 = 0; q0 < all; q0 += additions) {
+    __m256i partial[kBlockRows][kRegisters];
+    for (auto& sums : partial) {
+      for (__m256i& sum : sums) sum = _mm256_setzero_si256();
+    }
+    const auto add_quad = [&](std::int64_t q, std::int64_t count) __attribute__((always_inline)) {
+      const std::byte* weights = panel + q * kQuad * kOutputs;
+      __m256i w[kRegisters];
+      for (int j = 0; j < kRegisters; ++j) w[j] = load(weights + j * 32);
+      for (int r = 0; r < kBlockRows; ++r) {
+        const __m256i quad = broadcast_quad(codes[r] + q * kQuad, count);
+        for (int j = 0; j < kRegisters; ++j)
+          partial[r][j] = _mm256_add_epi16(partial[r][j], _mm256_maddubs_epi16(w[j], quad));
+      }
+    };
+    const std::int64_t q1 = q0 + additions < all ? q0 + additions : all;
+    const std::int64_t last_whole = q1 < whole ? q1 : whole;
+    for (std::int64_t q = q0; q < last_whole; ++q) add_quad(q, kQuad);
+    if (last_whole < q1) add_quad(last_whole, inputs - whole * kQuad);
+    for (int r = 0; r < kBlockRows; ++r) {
+      for (int j = 0; j < kRegisters; ++j) acc[r][j] = _mm256_add_epi32(acc[r][j], widen(partial[r][j]));
+    }
+  }
+
+  const std::int64_t outputs = a.weight.rows - output_begin;
+  for (int r = 0; r < kBlockRows; ++r) {
+    float* y = a.y.row(row + r) + output_begin;
+    const __m256 scale = _mm256_set1_ps(a.step[row + r] * a.alpha);
+    for (int j = 0; j < kRegisters; ++j) {
+      const std::int64_t rest = outputs - j * kLanesOfRegister;
+      const __m256 result = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[r][j]), scale);
+      if (rest >= kLanesOfRegister) {
+        _mm256_storeu_ps(y + j * kLanesOfRegister, result);
+      } else if (rest > 0) {
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(rest)),
+                                                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        _mm256_maskstore_ps(y + j * kLanesOfRegister, mask, result);
+      }
+    }
+  }
+}
+
+void multiply(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin, std::int64_t row_begin,
+              std::int64_t row_end) {
+  std::int64_t r = row_begin;
+  for (; r + kRows <= row_end; r += kRows) multiply_block<kRows>(a, panel, output_begin, r);
+  switch (row_end - r) {
+    case 3:
+      return multiply_block<3>(a, panel, output_begin, r);
+    case 2:
+      return multiply_block<2>(a, panel, output_begin, r);
+    case 1:
+      return multiply_block<1>(a, panel, output_begin, r);
+    default:
+      return;
+  }
+}
+
+/// Lane i of the result: the sum of the lanes of x[i].
+A48_INLINE __m256i sum_each(const __m256i (&x)[8]) {
+  const auto four = [&](int i) {
+    return _mm256_hadd_epi32(_mm256_hadd_epi32(x[i], x[i + 1]), _mm256_hadd_epi32(x[i + 2], x[i + 3]));
+  };
+  const __m256i low = four(0), high = four(4);  // in each half: part sums of four x
+  return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                          _mm256_permute2x128_si256(low, high, 0x31));
+}
+
+/// kBlockRows rows × 8/kBlockRows outputs, inputs along the lanes. Missing rows or outputs repeat the last.
+template <int kBlockRows>
+void direct_block(const GemmTernary& a, std::int64_t row, int rows, std::int64_t output, int outputs) {
+  constexpr int kBlockOutputs = 8 / kBlockRows;
+  const std::int64_t inputs = a.codes.cols;
+  const std::int64_t chunk = 32 * static_cast<std::int64_t>(additions_before_widening(a.max_magnitude));
+  const std::int8_t* codes[kBlockRows];
+  const std::int8_t* weight[kBlockOutputs];
+  for (int r = 0; r < kBlockRows; ++r) codes[r] = a.codes.row(row + (r < rows ? r : rows - 1));
+  for (int n = 0; n < kBlockOutputs; ++n) weight[n] = a.weight.row(output + (n < outputs ? n : outputs - 1));
+  const __m256i one = _mm256_set1_epi8(1);
+  __m256i acc[8];  // [outputs, rows]
+  for (__m256i& sum : acc) sum = _mm256_setzero_si256();
+  for (std::int64_t k0 = 0; k0 < inputs; k0 += chunk) {
+    __m256i partial[8];
+    for (__m256i& sum : partial) sum = _mm256_setzero_si256();
+    const auto add = [&](std::int64_t k, auto get) __attribute__((always_inline)) {
+      __m256i c[kBlockRows];
+      for (int r = 0; r < kBlockRows; ++r) c[r] = get(codes[r] + k);
+      for (int n = 0; n < kBlockOutputs; ++n) {
+        const __m256i w = _mm256_add_epi8(get(weight[n] + k), one);
+        for (int r = 0; r < kBlockRows; ++r) {
+          __m256i& sum = partial[n * kBlockRows + r];
+          sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, c[r]));
+        }
+      }
+    };
+    const std::int64_t k1 = k0 + chunk < inputs ? k0 + chunk : inputs;
+    std::int64_t k = k0;
+    for (; k + 32 <= k1; k += 32) add(k, [](const std::int8_t* p) { return load(p); });
+    if (k < k1) add(k, [&](const std::int8_t* p) { return load_first(p, k1 - k); });
+    for (int i = 0; i < 8; ++i) acc[i] = _mm256_add_epi32(acc[i], widen(partial[i]));
+  }
+  std::int32_t sums[8];
+  store(sums, sum_each(acc));
+  for (int r = 0; r < rows; ++r) {
+    const float scale = a.step[row + r] * a.alpha;
+    float* y = a.y.row(row + r) + output;
+    for (int n = 0; n < outputs; ++n)
+      y[n] = static_cast<float>(sums[n * kBlockRows + r] - a.code_sum[row + r]) * scale;
+  }
+}
+
+template <int kBlockRows>
+void direct_rows(const GemmTernary& a, std::int64_t row, int rows, std::int64_t begin, std::int64_t end) {
+  constexpr int kBlockOutputs = 8 / kBlockRows;
+  for (std::int64_t n = begin; n < end; n += kBlockOutputs)
+    direct_block<kBlockRows>(a, row, rows, n,
+                             static_cast<int>(end - n < kBlockOutputs ? end - n : kBlockOutputs));
+}
+
+void direct(const GemmTernary& a, std::int64_t begin, std::int64_t end) {
+  std::int64_t r = 0;
+  for (; a.codes.rows - r >= 3; r += 4)
+    direct_rows<4>(a, r, static_cast<int>(a.codes.rows - r < 4 ? a.codes.rows - r : 4), begin, end);
+  if (a.codes.rows - r == 2) direct_rows<2>(a, r, 2, begin, end);
+  if (a.codes.rows - r == 1) direct_rows<1>(a, r, 1, begin, end);
+}
+
+/// 8 rows × 8 quads of weights, as 32 bytes a row, to 8 quads × 8 outputs at out + q·pitch.
+A48_INLINE void pack_tile(const std::int8_t* weight, std::int64_t stride, std::byte* out,
+                          std::int64_t pitch) {
+  const __m256i one = _mm256_set1_epi8(1);
+  __m256i x[8], pair[8], four[8];
+  for (int i = 0; i < 8; ++i) x[i] = _mm256_add_epi8(load(weight + i * stride), one);
+  for (int i = 0; i < 8; i += 2) {  // 32-bit quads of rows i, i+1 alternate
+    pair[i] = _mm256_unpacklo_epi32(x[i], x[i + 1]);
+    pair[i + 1] = _mm256_unpackhi_epi32(x[i], x[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {  // rows i … i+3 of quad j in the low half, of quad j+4 in the high half
+    four[i] = _mm256_unpacklo_epi64(pair[i], pair[i + 2]);
+    four[i + 1] = _mm256_unpackhi_epi64(pair[i], pair[i + 2]);
+    four[i + 2] = _mm256_unpacklo_epi64(pair[i + 1], pair[i + 3]);
+    four[i + 3] = _mm256_unpackhi_epi64(pair[i + 1], pair[i + 3]);
+  }
+  for (int j = 0; j < 4; ++j) {
+    store(out + j * pitch, _mm256_permute2x128_si256(four[j], four[j + 4], 0x20));
+    store(out + (j + 4) * pitch, _mm256_permute2x128_si256(four[j], four[j + 4], 0x31));
+  }
+}
+
+}  // namespace
+
+void pack_quads_avx2(Rows<const std::int8_t> weight, std::int64_t panel_outputs, std::int64_t panel_begin,
+                     std::int64_t panel_end, std::byte* panels) {
+  const std::int64_t inputs = weight.cols, pitch = kQuad * panel_outputs;
+  const std::int64_t tiled = inputs / 32 * 32;  // the rest, and outputs that do not fill a tile, quad by quad
+  for (std::int64_t p = panel_begin; p < panel_end; ++p) {
+    std::byte* panel = panels + (p - panel_begin) * quads(inputs) * pitch;
+    const std::int64_t rest = weight.rows - p * panel_outputs;
+    const std::int64_t outputs = rest < panel_outputs ? rest : panel_outputs;
+    for (std::int64_t n = 0; n < outputs; n += 8) {
+      const std::int8_t* rows = weight.row(p * panel_outputs + n);
+      const bool whole = n + 8 <= outputs;
+      if (whole) {
+        for (std::int64_t k = 0; k < tiled; k += 32)
+          pack_tile(rows + k, weight.stride, panel + k / kQuad * pitch + n * kQuad, pitch);
+      }
+      for (std::int64_t i = 0; i < (whole ? 8 : outputs - n); ++i) {
+        const std::int8_t* row = rows + i * weight.stride;
+        for (std::int64_t k = whole ? tiled : 0; k < quads(inputs) * kQuad; ++k) {
+          std::byte* quad = panel + k / kQuad * pitch + (n + i) * kQuad;
+          quad[k % kQuad] = static_cast<std::byte>(k < inputs ? row[k] + 1 : 0);
+        }
+      }
+    }
+  }
+}
+
+const GemmTernaryKernel gemm_ternary_avx2 = {
+    .direct_rows = 8,
+    .direct = direct,
+    .panel_outputs = kOutputs,
+    .panel_bytes = panel_bytes,
+    .pack = pack,
+    .multiply = multiply,
+};
+
+}  // namespace a48::kernels::cpu

@@ -1,0 +1,203 @@
+// The integer GEMM with vpdpbusd: 64 multiply-adds an instruction, u8 weight codes t + 1 times s8 input
+// codes, summed in int32. A block of 6 rows × 64 outputs holds 24 sums, 4 weight registers and one broadcast
+// quad of codes in registers; each weight register serves 6 products, each broadcast 4. Sums start at −Σc of
+// their row, which takes the +1 back.
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "core/base/host_device.h"
+#include "core/kernels/cpu/entries.h"
+
+namespace a48::kernels::cpu {
+namespace {
+
+constexpr int kLanesOfRegister = 16;
+constexpr int kRegisters = 4;
+constexpr int kOutputs = kRegisters * kLanesOfRegister;
+constexpr int kRows = 6;
+
+std::int64_t panel_bytes(std::int64_t inputs) { return quads(inputs) * kQuad * kOutputs; }
+
+void pack(Rows<const std::int8_t> weight, std::int64_t panel_begin, std::int64_t panel_end,
+          std::byte* panels) {
+  pack_quads_avx2(weight, kOutputs, panel_begin, panel_end, panels);
+}
+
+// Sums are int vectors, not __m512i: g++ 12 treats the latter as eight int64 and then keeps two copies of
+// each sum, in memory.
+typedef std::int32_t Sums __attribute__((vector_size(64)));
+
+A48_INLINE Sums multiply_add(Sums sums, __m512i weight_codes, __m512i codes) {
+  return Sums(_mm512_dpbusd_epi32(__m512i(sums), weight_codes, codes));
+}
+
+A48_INLINE __m512i broadcast_quad(const std::int8_t* codes) {
+  int quad;
+  std::memcpy(&quad, codes, sizeof quad);
+  return _mm512_set1_epi32(quad);
+}
+
+A48_INLINE __mmask16 mask_of(std::int64_t outputs) {
+  return outputs >= kLanesOfRegister ? static_cast<__mmask16>(0xffff)
+                                     : static_cast<__mmask16>(outputs <= 0 ? 0u : (1u << outputs) - 1u);
+}
+
+/// y[lanes of mask] = float(acc)·(d·α)
+A48_INLINE void store_scaled(float* y, __mmask16 mask, __m512i acc, float scale) {
+  _mm512_mask_storeu_ps(y, mask, _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(scale)));
+}
+
+/// acc[r][j] += the products of `count` quads: rows of codes with the panel.
+template <int kBlockRows>
+A48_INLINE void add_quads(Sums (&acc)[kBlockRows][kRegisters], const std::int8_t* const (&codes)[kBlockRows],
+                          const std::byte* panel, std::int64_t count) {
+  for (std::int64_t q = 0; q < count; ++q) {
+    __m512i weight[kRegisters];
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j)
+      weight[j] = _mm512_load_si512(panel + q * (kQuad * kOutputs) + j * 64);
+#pragma GCC unroll 6
+    for (int r = 0; r < kBlockRows; ++r) {
+      const __m512i quad = broadcast_quad(codes[r] + q * kQuad);
+#pragma GCC unroll 4
+      for (int j = 0; j < kRegisters; ++j) acc[r][j] = multiply_add(acc[r][j], weight[j], quad);
+    }
+  }
+}
+
+template <int kBlockRows>
+void multiply_block(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin,
+                    std::int64_t row) {
+  const std::int64_t inputs = a.codes.cols, whole = inputs / kQuad;
+  const int rest = static_cast<int>(inputs % kQuad);
+  std::int8_t last[kBlockRows][kQuad] = {};  // the codes after the last whole quad, then zeros
+  const std::int8_t *codes[kBlockRows], *last_codes[kBlockRows];
+  Sums acc[kBlockRows][kRegisters];
+#pragma GCC unroll 6
+  for (int r = 0; r < kBlockRows; ++r) {
+    codes[r] = a.codes.row(row + r);
+    last_codes[r] = last[r];
+    for (int i = 0; i < rest; ++i) last[r][i] = codes[r][whole * kQuad + i];
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j) acc[r][j] = Sums(_mm512_set1_epi32(-a.code_sum[row + r]));
+  }
+  add_quads(acc, codes, panel, whole);
+  if (rest != 0) add_quads(acc, last_codes, panel + whole * (kQuad * kOutputs), 1);
+
+  const std::int64_t outputs = a.weight.rows - output_begin;
+#pragma GCC unroll 6
+  for (int r = 0; r < kBlockRows; ++r) {
+    float* y = a.y.row(row + r) + output_begin;
+    const float scale = a.step[row + r] * a.alpha;
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j)
+      store_scaled(y + j * kLanesOfRegister, mask_of(outputs - j * kLanesOfRegister), __m512i(acc[r][j]),
+                   scale);
+  }
+}
+
+void multiply(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin, std::int64_t row_begin,
+              std::int64_t row_end) {
+  std::int64_t r = row_begin;
+  for (; r + kRows <= row_end; r += kRows) multiply_block<kRows>(a, panel, output_begin, r);
+  switch (row_end - r) {
+    case 5:
+      return multiply_block<5>(a, panel, output_begin, r);
+    case 4:
+      return multiply_block<4>(a, panel, output_begin, r);
+    case 3:
+      return multiply_block<3>(a, panel, output_begin, r);
+    case 2:
+      return multiply_block<2>(a, panel, output_begin, r);
+    case 1:
+      return multiply_block<1>(a, panel, output_begin, r);
+    default:
+      return;
+  }
+}
+
+/// Lane i of the result: the sum of the lanes of x[i].
+A48_INLINE __m512i sum_each(const Sums (&x)[16]) {
+  const auto add_8 = [](__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xEE));
+  };
+  const auto add_4 = [](__m512i ab, __m512i cd) {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xDD));
+  };
+  const auto four = [&](int i) {
+    return add_4(add_8(__m512i(x[i]), __m512i(x[i + 4])), add_8(__m512i(x[i + 8]), __m512i(x[i + 12])));
+  };
+  const auto add_2 = [](__m512i p, __m512i q) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(p, q), _mm512_unpackhi_epi64(p, q));
+  };
+  const __m512 r = _mm512_castsi512_ps(add_2(four(0), four(1))),
+               s = _mm512_castsi512_ps(add_2(four(2), four(3)));
+  return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(r, s, 0x88)),
+                          _mm512_castps_si512(_mm512_shuffle_ps(r, s, 0xDD)));
+}
+
+/// kBlockRows rows × 16/kBlockRows outputs, inputs along the lanes. Missing rows or outputs repeat the last.
+template <int kBlockRows>
+void direct_block(const GemmTernary& a, std::int64_t row, int rows, std::int64_t output, int outputs) {
+  constexpr int kBlockOutputs = 16 / kBlockRows;
+  const std::int64_t inputs = a.codes.cols;
+  const std::int8_t* codes[kBlockRows];
+  const std::int8_t* weight[kBlockOutputs];
+  for (int r = 0; r < kBlockRows; ++r) codes[r] = a.codes.row(row + (r < rows ? r : rows - 1));
+  for (int n = 0; n < kBlockOutputs; ++n) weight[n] = a.weight.row(output + (n < outputs ? n : outputs - 1));
+  const __m512i one = _mm512_set1_epi8(1);
+  Sums acc[16] = {};  // [outputs, rows]
+  const auto add = [&](std::int64_t k, auto load) __attribute__((always_inline)) {
+    __m512i c[kBlockRows];
+    for (int r = 0; r < kBlockRows; ++r) c[r] = load(codes[r] + k);
+    for (int n = 0; n < kBlockOutputs; ++n) {
+      const __m512i w = _mm512_add_epi8(load(weight[n] + k), one);
+      for (int r = 0; r < kBlockRows; ++r)
+        acc[n * kBlockRows + r] = multiply_add(acc[n * kBlockRows + r], w, c[r]);
+    }
+  };
+  std::int64_t k = 0;
+  for (; k + 64 <= inputs; k += 64) add(k, [](const std::int8_t* p) { return _mm512_loadu_si512(p); });
+  if (k < inputs) {
+    const __mmask64 mask = (1ull << (inputs - k)) - 1ull;
+    add(k, [mask](const std::int8_t* p) { return _mm512_maskz_loadu_epi8(mask, p); });
+  }
+  std::int32_t sums[16];
+  _mm512_storeu_si512(sums, sum_each(acc));
+  for (int r = 0; r < rows; ++r) {
+    const float scale = a.step[row + r] * a.alpha;
+    float* y = a.y.row(row + r) + output;
+    for (int n = 0; n < outputs; ++n)
+      y[n] = static_cast<float>(sums[n * kBlockRows + r] - a.code_sum[row + r]) * scale;
+  }
+}
+
+template <int kBlockRows>
+void direct_rows(const GemmTernary& a, std::int64_t row, int rows, std::int64_t begin, std::int64_t end) {
+  constexpr int kBlockOutputs = 16 / kBlockRows;
+  for (std::int64_t n = begin; n < end; n += kBlockOutputs)
+    direct_block<kBlockRows>(a, row, rows, n,
+                             static_cast<int>(end - n < kBlockOutputs ? end - n : kBlockOutputs));
+}
+
+void direct(const GemmTernary& a, std::int64_t begin, std::int64_t end) {
+  std::int64_t r = 0;
+  for (; a.codes.rows - r >= 3; r += 4)
+    direct_rows<4>(a, r, static_cast<int>(a.codes.rows - r < 4 ? a.codes.rows - r : 4), begin, end);
+  if (a.codes.rows - r == 2) direct_rows<2>(a, r, 2, begin, end);
+  if (a.codes.rows - r == 1) direct_rows<1>(a, r, 1, begin, end);
+}
+
+}  // namespace
+
+const GemmTernaryKernel gemm_ternary_avx512 = {
+    .direct_rows = 8,
+    .direct = direct,
+    .panel_outputs = kOutputs,
+    .panel_bytes = panel_bytes,
+    .pack = pack,
+    .multiply = multiply,
+};
+
+}  // namespace a48::kernels::cpu

@@ -1,0 +1,26 @@
+#include <limits>
+
+#include "core/kernels/cpu/entries.h"
+#include "core/quant/reference.h"
+
+namespace a48::kernels::cpu {
+namespace {
+
+void direct(const GemmTernary& a, std::int64_t begin, std::int64_t end) {
+  const Rows<const std::int8_t> weight(a.weight.row(begin), end - begin, a.weight.cols, a.weight.stride);
+  const Rows<float> y(a.y.data + begin, a.y.rows, end - begin, a.y.stride);
+  quant::reference_gemm_ternary(a.codes, a.step, weight, a.alpha, y);
+}
+
+}  // namespace
+
+const GemmTernaryKernel gemm_ternary_reference = {
+    .direct_rows = std::numeric_limits<std::int64_t>::max(),
+    .direct = direct,
+    .panel_outputs = 0,
+    .panel_bytes = nullptr,
+    .pack = nullptr,
+    .multiply = nullptr,
+};
+
+}  // namespace a48::kernels::cpu
