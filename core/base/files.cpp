@@ -205,10 +205,11 @@ void write_file(const Path& path, std::string_view text) {
 LineAppender::LineAppender(const Path& path) : path_(path) {
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail_system("cannot open", path, errno);
-  off_t end = ::lseek(descriptor_, 0, SEEK_END);
-  char last = '\n';
-  while (end > 0 && ::pread(descriptor_, &last, 1, end - 1) == 1 && last != '\n') --end;
-  if (::ftruncate(descriptor_, end) != 0) fail_system("cannot repair", path, errno);
+  const off_t size = ::lseek(descriptor_, 0, SEEK_END);
+  off_t whole = size;
+  char last = '\0';
+  while (whole > 0 && ::pread(descriptor_, &last, 1, whole - 1) == 1 && last != '\n') --whole;
+  if (whole < size && ::ftruncate(descriptor_, whole) != 0) fail_system("cannot repair", path, errno);
 }
 
 LineAppender::LineAppender(LineAppender&& other) noexcept { *this = std::move(other); }

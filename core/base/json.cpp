@@ -141,9 +141,10 @@ class Builder {
     return put(std::move(container));
   }
 
+  /// The parser may have read one character beyond the number.
   [[noreturn]] void reject_integer(const std::string& digits) {
-    fail(ErrorKind::bad_input, place(text_, read_ - digits.size(), source_), ": the integer ", digits,
-         " does not fit in 63 bits");
+    fail(ErrorKind::bad_input, place(text_, text_.rfind(digits, read_ - digits.size()), source_),
+         ": the integer ", digits, " does not fit in 63 bits");
   }
 
   /// Of the key that the parser has just read.
