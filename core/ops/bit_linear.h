@@ -1,0 +1,43 @@
+// BitLinear: quantize the input once, multiply its integer codes with the ternary codes of one or several
+// matrices, scale. Straight-through backward (numerics.md 2.3, 4). Called by modules/bit_linear.cpp; next:
+// core/kernels/api.h (quantize_rows, gemm_ternary).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/ops/ternary_weight.h"
+#include "core/quant/scheme.h"
+
+namespace a48::ops {
+
+/// One matrix of a product: the master receives the gradient, the codes do the work.
+struct LinearWeight {
+  at::Tensor master;  // fp32 [N, K]
+  TernaryWeight ternary;
+  std::string name;  // "model.layers.0.self_attn.q_proj"
+};
+
+/// How the shared input is quantized.
+struct LinearInput {
+  quant::Scheme scheme = quant::Scheme::int8;
+  double keep = 1.0;                   // kept share of TopK; 1 = all
+  std::int64_t* zero_codes = nullptr;  // receives += zeros among the input codes; nullptr = not counted
+};
+
+/// x [..., K] -> y_i [..., N_i] = float(Q·T_iᵀ)·(d·α_i), Q and d of the quantized input.
+/// Saved: Q as int8, or as two codes a byte for 4-bit schemes; d; the cache's T_i; α_i. No float copy of x.
+/// Backward: dX = Σ_i α_i·(dY_i·T_i) in the order of the matrices, dW_i = (d ⊙ dY_i)ᵀ·Q; both in fp32.
+/// A non-finite row gives codes 0 and is reported to status.h.
+std::vector<at::Tensor> bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
+                                   const LinearInput& input);
+
+/// The same with the float input as it is (mode a16): y_i = x·(α_i·T_i)ᵀ, dW_i = dY_iᵀ·x, dX = Σ_i
+/// dY_i·(α_i·T_i).
+std::vector<at::Tensor> ternary_linear(const at::Tensor& x, std::span<const LinearWeight> weights);
+
+}  // namespace a48::ops

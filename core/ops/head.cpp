@@ -1,0 +1,119 @@
+#include "core/ops/head.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_log_softmax.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "core/kernels/api.h"
+#include "core/ops/bridge.h"
+#include "core/ops/saved_bytes.h"
+
+namespace a48::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor exact_logits(const at::Tensor& x, const at::Tensor& weight) {
+  const at::Tensor matrix = matrix_of(x, "hidden"), table = matrix_of(weight, "head");
+  at::Tensor logits = empty_matrix(matrix.size(0), table.size(0));
+  kernels::head_rows({.x = rows_of<const float>(matrix),
+                      .weight = rows_of<const float>(table),
+                      .logits = rows_of<float>(logits)});
+  return logits.view(sizes_with_last(x, table.size(0)));
+}
+
+struct ExactHead : torch::autograd::Function<ExactHead> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight) {
+    ctx->save_for_backward({x, weight});
+    note_saved("head", x);
+    return exact_logits(x, weight);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor dy = matrix_of(grads[0], "gradient"), x = matrix_of(saved[0], "hidden");
+    return {at::mm(dy, saved[1]).view(saved[0].sizes()), at::mm(dy.t(), x)};
+  }
+};
+
+/// Rows of logits at a time: about 4 MiB, which stays in cache between the passes.
+std::int64_t rows_per_chunk(std::int64_t vocab) {
+  return std::max<std::int64_t>(32, (std::int64_t{1} << 20) / vocab);
+}
+
+struct LossParts {
+  double loss = 0.0;
+  at::Tensor dx, dweight;  // of the loss; undefined when not asked for
+};
+
+LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target,
+                         bool gradients) {
+  const std::int64_t rows = x.size(0), vocab = weight.size(0);
+  const std::int64_t* label = target.data_ptr<std::int64_t>();
+  LossParts parts;
+  if (gradients) {
+    parts.dx = empty_matrix(rows, x.size(1));
+    parts.dweight = empty_matrix(vocab, x.size(1));
+  }
+  for (std::int64_t begin = 0; begin < rows; begin += rows_per_chunk(vocab)) {
+    const std::int64_t count = std::min(rows_per_chunk(vocab), rows - begin);
+    const at::Tensor part = x.narrow(0, begin, count);
+    at::Tensor log_p = at::_log_softmax(at::mm(part, weight.t()), 1, false);  // [count, V]
+    float* values = log_p.data_ptr<float>();
+    for (std::int64_t r = 0; r < count; ++r)
+      parts.loss -= static_cast<double>(values[r * vocab + label[begin + r]]);
+    if (!gradients) continue;
+    log_p.exp_();  // d loss / d logits = p − onehot(target)
+    for (std::int64_t r = 0; r < count; ++r) values[r * vocab + label[begin + r]] -= 1.0f;
+    at::Tensor dx = parts.dx.narrow(0, begin, count);
+    at::mm_out(dx, log_p, weight);
+    at::addmm_out(parts.dweight, parts.dweight, log_p.t(), part, begin == 0 ? 0.0 : 1.0, 1.0);
+  }
+  return parts;
+}
+
+struct HeadLoss : torch::autograd::Function<HeadLoss> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& target) {
+    const LossParts parts = loss_in_chunks(matrix_of(x, "hidden"), matrix_of(weight, "head"), target, true);
+    ctx->save_for_backward({parts.dx, parts.dweight});
+    note_saved("head", {parts.dx, parts.dweight});
+    return at::scalar_tensor(parts.loss, at::kFloat);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    return {saved[0] * grads[0], saved[1] * grads[0], at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight) {
+  A48_CHECK(weight.dim() == 2 && weight.size(1) == x.size(-1), ErrorKind::config, "head: the input has ",
+            x.size(-1), " features, the weight is ", weight.sizes());
+  return wants_grad({x, weight}) ? ExactHead::apply(x, weight) : exact_logits(x.detach(), weight.detach());
+}
+
+at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target) {
+  const std::int64_t vocab = weight.size(0);
+  A48_CHECK(target.dim() == 1 && target.size(0) == x.size(0) && target.scalar_type() == at::kLong &&
+                target.is_contiguous(),
+            ErrorKind::config, "loss: one int64 target per row is needed");
+  for (std::int64_t r = 0; r < target.size(0); ++r) {
+    const std::int64_t label = target.data_ptr<std::int64_t>()[r];
+    A48_CHECK(label >= 0 && label < vocab, ErrorKind::bad_input, "loss: target ", label, " in row ", r,
+              "; allowed: 0 to ", vocab - 1);
+  }
+  if (wants_grad({x, weight})) return HeadLoss::apply(x, weight, target);
+  const LossParts parts =
+      loss_in_chunks(matrix_of(x.detach(), "hidden"), matrix_of(weight.detach(), "head"), target, false);
+  return at::scalar_tensor(parts.loss, at::kFloat);
+}
+
+}  // namespace a48::ops

@@ -1,0 +1,17 @@
+// The output head and the loss: logits = x·Wᵀ in high precision, never quantized in training (numerics.md 3).
+// Next: core/kernels/api.h (head_rows).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace a48::ops {
+
+/// x [..., D], weight [V, D] -> [..., V], in the bits of numerics E3.
+at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight);
+
+/// Σ_r −ln softmax(x·Wᵀ)[r, target[r]], fp32, for x [R, D] and int64 target [R]. Logits exist for a few rows
+/// at a time: their gradient is computed with the loss and the products of backward are done at once, so that
+/// no [R, V] matrix is kept.
+at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target);
+
+}  // namespace a48::ops

@@ -1,0 +1,60 @@
+#include "core/ops/rms_norm.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/kernels/api.h"
+#include "core/ops/bridge.h"
+#include "core/ops/saved_bytes.h"
+
+namespace a48::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// inverse_rms may be undefined: not wanted.
+at::Tensor norm(const at::Tensor& x, const at::Tensor& gain, double eps, const at::Tensor& inverse_rms) {
+  const at::Tensor matrix = matrix_of(x, "input");
+  at::Tensor y = empty_matrix(matrix.size(0), matrix.size(1));
+  kernels::rms_norm_rows({.x = rows_of<const float>(matrix),
+                          .gain = gain.data_ptr<float>(),
+                          .eps = eps,
+                          .y = rows_of<float>(y),
+                          .inverse_rms = inverse_rms.defined() ? inverse_rms.data_ptr<float>() : nullptr});
+  return y.view(x.sizes());
+}
+
+struct RmsNorm : torch::autograd::Function<RmsNorm> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gain, double eps) {
+    const at::Tensor inverse_rms = at::empty({x.numel() / x.size(-1)}, at::kFloat);
+    at::Tensor y = norm(x, gain, eps, inverse_rms);
+    ctx->save_for_backward({x, gain, inverse_rms});
+    note_saved("rms_norm", {x, inverse_rms});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor x = matrix_of(saved[0], "input"), dy = matrix_of(grads[0], "gradient"), gain = saved[1];
+    at::Tensor dx = empty_matrix(x.size(0), x.size(1)), dgain = at::zeros_like(gain);
+    kernels::rms_norm_backward_rows({.x = rows_of<const float>(x),
+                                     .dy = rows_of<const float>(dy),
+                                     .gain = gain.data_ptr<float>(),
+                                     .inverse_rms = saved[2].data_ptr<float>(),
+                                     .dx = rows_of<float>(dx),
+                                     .dgain = dgain.data_ptr<float>()});
+    return {dx.view(saved[0].sizes()), dgain, at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
+  A48_CHECK(gain.dim() == 1 && gain.size(0) == x.size(-1) && gain.is_contiguous(), ErrorKind::config,
+            "RMSNorm: the input has ", x.size(-1), " features, the gain ", gain.numel());
+  return wants_grad({x, gain}) ? RmsNorm::apply(x, gain, eps) : norm(x.detach(), gain, eps, {});
+}
+
+}  // namespace a48::ops

@@ -1,0 +1,71 @@
+#include "modules/bit_linear.h"
+
+#include "core/base/check.h"
+#include "core/ops/bit_linear.h"
+#include "core/ops/fake_quant.h"
+#include "core/ops/saved_bytes.h"
+#include "core/ops/topk.h"
+
+namespace a48::nn {
+namespace {
+
+/// Float weights: LibTorch's product, of the input as it is or quantized and decoded (ablations).
+std::vector<at::Tensor> float_products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
+                                       const LinearSlot& slot) {
+  const at::Tensor input = ops::fake_quant(slot.keep < 1.0 ? ops::topk(x, slot.keep).first : x, slot.input);
+  std::vector<at::Tensor> outputs;
+  for (const BitLinear& layer : layers) {
+    outputs.push_back(at::linear(input, layer->weight));
+    if (outputs.back().requires_grad()) ops::note_saved(layer->name + "/input", input);
+    if (outputs.back().requires_grad()) ops::note_saved(layer->name + "/weight", layer->weight);
+  }
+  return outputs;
+}
+
+std::vector<ops::LinearWeight> weights_of(std::initializer_list<BitLinear> layers) {
+  std::vector<ops::LinearWeight> weights;
+  for (BitLinear layer : layers) weights.push_back({layer->weight, layer->ternary(), layer->name});
+  return weights;
+}
+
+std::vector<at::Tensor> products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
+                                 const LinearSlot& slot, runtime::ZeroCount* zeros) {
+  if (!slot.ternary_weight) return float_products(x, layers, slot);
+  const std::vector<ops::LinearWeight> weights = weights_of(layers);
+  if (slot.input == quant::Scheme::fp) return ops::ternary_linear(x, weights);
+  std::int64_t zero_codes = 0;
+  const ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr};
+  std::vector<at::Tensor> outputs = ops::bit_linear(x, weights, input);
+  if (zeros != nullptr) zeros->add(zero_codes, x.numel());
+  return outputs;
+}
+
+}  // namespace
+
+BitLinearImpl::BitLinearImpl(std::int64_t in_features, std::int64_t out_features, torch::Device device) {
+  A48_CHECK(in_features > 0 && out_features > 0, ErrorKind::config, "BitLinear: ", in_features, " x ",
+            out_features, "; both sizes are at least 1");
+  weight = register_parameter("weight", torch::zeros({out_features, in_features}, device));
+}
+
+at::Tensor BitLinearImpl::forward(const at::Tensor& x) {
+  // A handle that shares ownership with whoever holds this module.
+  const BitLinear self(std::dynamic_pointer_cast<BitLinearImpl>(shared_from_this()));
+  return shared_input(x, {self}).front();
+}
+
+const ops::TernaryWeight& BitLinearImpl::ternary() {
+  const std::int64_t version = weight.is_inference() ? 0 : static_cast<std::int64_t>(weight._version());
+  if (!cache_.defined() || version != cached_version_) {
+    cache_ = ops::ternarize(weight);
+    cached_version_ = version;
+  }
+  return cache_;
+}
+
+std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,
+                                     runtime::ZeroCount* zeros) {
+  return products(x, layers, (*layers.begin())->slot(), zeros);
+}
+
+}  // namespace a48::nn

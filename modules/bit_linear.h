@@ -1,0 +1,54 @@
+// BitLinear: an fp32 master weight, the quantizer of its input, and ternary codes that are made once per
+// optimizer step. Which product runs follows from the slot. Next: core/ops/bit_linear.h.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "core/ops/ternary_weight.h"
+#include "core/quant/scheme.h"
+#include "core/runtime/sparsity.h"
+
+namespace a48::nn {
+
+/// How a linear layer sees its input and its weight; a mode is a preset of these (numerics.md 1).
+struct LinearSlot {
+  quant::Scheme input = quant::Scheme::int8;
+  double keep = 1.0;  // kept share of TopK before the quantizer; 1 = off
+  bool ternary_weight = true;
+};
+
+class BitLinearImpl : public torch::nn::Module {
+ public:
+  BitLinearImpl(std::int64_t in_features, std::int64_t out_features, torch::Device device = torch::kCPU);
+
+  /// x [..., in] -> [..., out].
+  at::Tensor forward(const at::Tensor& x);
+
+  void set_slot(const LinearSlot& slot) { slot_ = slot; }
+  const LinearSlot& slot() const { return slot_; }
+
+  /// Codes of the present master; made anew after weights_changed() and after a write that autograd's version
+  /// counter saw.
+  const ops::TernaryWeight& ternary();
+  /// The master was written through a pointer or a view: the codes are stale.
+  void weights_changed() { cache_ = {}; }
+
+  at::Tensor weight;               // master, fp32 [out, in]
+  std::string name = "BitLinear";  // in errors and telemetry: "model.layers.3.self_attn.o_proj"
+
+ private:
+  LinearSlot slot_;
+  ops::TernaryWeight cache_;
+  std::int64_t cached_version_ = -1;
+};
+TORCH_MODULE(BitLinear);
+
+/// Several layers on one input, which is quantized once (q, k, v; gate, up). The slot is the first layer's.
+/// `zeros` counts zero input codes where the input is quantized.
+std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,
+                                     runtime::ZeroCount* zeros = nullptr);
+
+}  // namespace a48::nn

@@ -1,0 +1,30 @@
+// The gated feed-forward part of a block: one quantized input for gate and up, ReLU²GLU (or SwiGLU),
+// sub-norm, down_proj. Next: bit_linear.h, core/ops/glu.h.
+#pragma once
+
+#include "core/config/types.h"
+#include "core/kernels/api.h"
+#include "modules/attention.h"
+#include "modules/pass.h"
+
+namespace a48::nn {
+
+class BitNetMLPImpl : public torch::nn::Module {
+ public:
+  explicit BitNetMLPImpl(const config::Model& model, const LayerPlace& place = {});
+
+  /// x [..., D] -> [..., D].
+  at::Tensor forward(const at::Tensor& x) { return forward_rows(x, {}); }
+  /// The same on rows [R, D].
+  at::Tensor forward_rows(const at::Tensor& x, const Pass& pass);
+  void set_slots(const quant::Slots& slots);
+
+  BitLinear gate_proj{nullptr}, up_proj{nullptr}, down_proj{nullptr};
+  RMSNorm ffn_sub_norm{nullptr};  // empty without model.sub_norm
+
+ private:
+  kernels::GluKind kind_;
+};
+TORCH_MODULE(BitNetMLP);
+
+}  // namespace a48::nn
