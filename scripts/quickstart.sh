@@ -157,7 +157,7 @@ logged python3 scripts/plot_run.py "$dir/run" -o "$dir/loss.svg" --title "BitNet
 begin samples "Samples"
 rm -f "$dir/samples.txt"
 "${report[@]}" prompts "$dir/config.json" | while IFS= read -r prompt; do
-  "$a48" generate "$dir/run" --prompt "$prompt" --max-tokens 96 --temperature 0.7 --top-p 0.95 --seed 1 2>>"$log" </dev/null |
+  "$a48" generate "$dir/run" --prompt="$prompt" --max-tokens 96 --temperature 0.7 --top-p 0.95 --seed 1 2>>"$log" </dev/null |
     { sed 's/^/  /'; printf '\n\n'; } | tee -a "$dir/samples.txt"
 done
 

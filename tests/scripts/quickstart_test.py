@@ -44,7 +44,7 @@ elif command == "eval":
     print(json.dumps({"mode": mode, "tokens": 1000, "nll_per_token": 2.0, "perplexity": 7.39, "bits_per_byte": 1.5,
                       "sparsity": None if mode == "a16" else zeros, "active_parameters": 1e6}))
 elif command == "generate":
-    print(arguments[arguments.index("--prompt") + 1] + " and so on")
+    print(next(a for a in arguments if a.startswith("--prompt="))[9:] + " and so on")
 """
 
 
