@@ -14,8 +14,11 @@ if(NOT A48_CUDA STREQUAL "OFF")
     enable_language(CUDA)
     set(A48_HAVE_NVCC ON)
     find_package(CUDAToolkit REQUIRED)
-    # CMake 3.25 knows no C++20 for nvcc, nvcc does: the standard is a plain option.
-    add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;--fmad=false;-Xcompiler=-ffp-contract=off>")
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know it, nvcc does
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
+    add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--fmad=false;-Xcompiler=-ffp-contract=off>")
   elseif(A48_CUDA STREQUAL "ON")
     message(FATAL_ERROR "A48_CUDA=ON, but nvcc was not found on PATH, in CUDA_HOME or in /usr/local/cuda.")
   endif()

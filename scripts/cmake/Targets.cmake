@@ -1,4 +1,4 @@
-# a48_library and a48_program: how every target of the tree is built. Include paths start at the
+# a48_library, a48_program and a48_cuda_library: how every target of the tree is built. Include paths start at the
 # repository root; who may include whom is scripts/check_layers.py's business.
 
 # a48_library(<name> [STRICT] [TORCH tensor|torch] SOURCES <file>… [DEPS <target>…] [PRIVATE <target>…])
@@ -41,6 +41,18 @@ function(a48_program name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
   a48_compile_like_us(${name} ${arg_STRICT} "${arg_TORCH}")
+endfunction()
+
+# a48_cuda_library(<name> SOURCES <file>.cu… [DEPS <target>…]): nothing without nvcc.
+function(a48_cuda_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
+  if(NOT A48_HAVE_NVCC)
+    return()
+  endif()
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name} PUBLIC ${arg_DEPS})
+  a48_compile_like_us(${name} OFF "")
 endfunction()
 
 # Warnings, ccache or precompiled header of a target with sources.
