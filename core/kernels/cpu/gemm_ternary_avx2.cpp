@@ -43,24 +43,52 @@ A48_INLINE __m256i load_first(const std::int8_t* p, std::int64_t count) {
   return load(bytes);
 }
 
-/// The first `count` of the four codes of a quad in each lane; the others are 0.
-A48_INLINE __m256i broadcast_quad(const std::int8_t* codes, std::int64_t count = kQuad) {
-  int quad = 0;
-  if (count == kQuad) {
-    std::memcpy(&quad, codes, sizeof quad);
-  } else {
-    std::memcpy(&quad, codes, static_cast<std::size_t>(count));
-  }
+A48_INLINE __m256i broadcast_quad(const std::int8_t* codes) {
+  int quad;
+  std::memcpy(&quad, codes, sizeof quad);
   return _mm256_set1_epi32(quad);
 }
 
+// int16 sums have a vector type of their own: g++ 12 keeps a second copy of a loop's sums when they are
+// __m256i (four int64).
+typedef std::int16_t Sums __attribute__((vector_size(32)));
+
+A48_INLINE Sums multiply_add(Sums sums, __m256i weight_codes, __m256i codes) {
+  return sums + Sums(_mm256_maddubs_epi16(weight_codes, codes));
+}
+
 /// Pairs of int16 sums as int32.
-A48_INLINE __m256i widen(__m256i x) { return _mm256_madd_epi16(x, _mm256_set1_epi16(1)); }
+A48_INLINE __m256i widen(Sums x) { return _mm256_madd_epi16(__m256i(x), _mm256_set1_epi16(1)); }
+
+/// acc[r][j] += the products of `count` quads, no more than int16 sums take: rows of codes with the panel.
+template <int kBlockRows>
+A48_INLINE void add_quads(__m256i (&acc)[kBlockRows][kRegisters],
+                          const std::int8_t* const (&codes)[kBlockRows], const std::byte* panel,
+                          std::int64_t count) {
+  Sums partial[kBlockRows][kRegisters] = {};
+  for (std::int64_t q = 0; q < count; ++q) {
+    __m256i weight[kRegisters];
+#pragma GCC unroll 2
+    for (int j = 0; j < kRegisters; ++j) weight[j] = load(panel + q * (kQuad * kOutputs) + j * 32);
+#pragma GCC unroll 6
+    for (int r = 0; r < kBlockRows; ++r) {
+      const __m256i quad = broadcast_quad(codes[r] + q * kQuad);
+#pragma GCC unroll 2
+      for (int j = 0; j < kRegisters; ++j) partial[r][j] = multiply_add(partial[r][j], weight[j], quad);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < kBlockRows; ++r) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kRegisters; ++j) acc[r][j] = _mm256_add_epi32(acc[r][j], widen(partial[r][j]));
+  }
+}
 
 template <int kBlockRows>
 void multiply_block(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin,
                     std::int64_t row) {
-  const std::int64_t inputs = a.codes.cols, all = quads(inputs), whole = inputs / kQuad;
+  const std::int64_t inputs = a.codes.cols, whole = inputs / kQuad;
+  const int rest = static_cast<int>(inputs % kQuad);
   const std::int64_t additions = additions_before_widening(a.max_magnitude);
   const std::int8_t* codes[kBlockRows];
   __m256i acc[kBlockRows][kRegisters];
@@ -68,28 +96,18 @@ void multiply_block(const GemmTernary& a, const std::byte* panel, std::int64_t o
     codes[r] = a.codes.row(row + r);
     for (__m256i& sum : acc[r]) sum = _mm256_set1_epi32(-a.code_sum[row + r]);
   }
-  for (std::int64_t q0 = 0; q0 < all; q0 += additions) {
-    __m256i partial[kBlockRows][kRegisters];
-    for (auto& sums : partial) {
-      for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-    }
-    const auto add_quad = [&](std::int64_t q, std::int64_t count) __attribute__((always_inline)) {
-      const std::byte* weights = panel + q * kQuad * kOutputs;
-      __m256i w[kRegisters];
-      for (int j = 0; j < kRegisters; ++j) w[j] = load(weights + j * 32);
-      for (int r = 0; r < kBlockRows; ++r) {
-        const __m256i quad = broadcast_quad(codes[r] + q * kQuad, count);
-        for (int j = 0; j < kRegisters; ++j)
-          partial[r][j] = _mm256_add_epi16(partial[r][j], _mm256_maddubs_epi16(w[j], quad));
-      }
-    };
-    const std::int64_t q1 = q0 + additions < all ? q0 + additions : all;
-    const std::int64_t last_whole = q1 < whole ? q1 : whole;
-    for (std::int64_t q = q0; q < last_whole; ++q) add_quad(q, kQuad);
-    if (last_whole < q1) add_quad(last_whole, inputs - whole * kQuad);
+  for (std::int64_t q = 0; q < whole; q += additions) {
+    const std::int64_t count = whole - q < additions ? whole - q : additions;
+    add_quads(acc, codes, panel + q * (kQuad * kOutputs), count);
+    for (const std::int8_t*& row_codes : codes) row_codes += count * kQuad;
+  }
+  if (rest != 0) {
+    std::int8_t last[kBlockRows][kQuad] = {};  // the codes after the last whole quad, then zeros
     for (int r = 0; r < kBlockRows; ++r) {
-      for (int j = 0; j < kRegisters; ++j) acc[r][j] = _mm256_add_epi32(acc[r][j], widen(partial[r][j]));
+      for (int i = 0; i < rest; ++i) last[r][i] = codes[r][i];
+      codes[r] = last[r];
     }
+    add_quads(acc, codes, panel + whole * (kQuad * kOutputs), 1);
   }
 
   const std::int64_t outputs = a.weight.rows - output_begin;
@@ -97,12 +115,12 @@ void multiply_block(const GemmTernary& a, const std::byte* panel, std::int64_t o
     float* y = a.y.row(row + r) + output_begin;
     const __m256 scale = _mm256_set1_ps(a.step[row + r] * a.alpha);
     for (int j = 0; j < kRegisters; ++j) {
-      const std::int64_t rest = outputs - j * kLanesOfRegister;
+      const std::int64_t left = outputs - j * kLanesOfRegister;
       const __m256 result = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[r][j]), scale);
-      if (rest >= kLanesOfRegister) {
+      if (left >= kLanesOfRegister) {
         _mm256_storeu_ps(y + j * kLanesOfRegister, result);
-      } else if (rest > 0) {
-        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(rest)),
+      } else if (left > 0) {
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(left)),
                                                 _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
         _mm256_maskstore_ps(y + j * kLanesOfRegister, mask, result);
       }
@@ -150,17 +168,14 @@ void direct_block(const GemmTernary& a, std::int64_t row, int rows, std::int64_t
   __m256i acc[8];  // [outputs, rows]
   for (__m256i& sum : acc) sum = _mm256_setzero_si256();
   for (std::int64_t k0 = 0; k0 < inputs; k0 += chunk) {
-    __m256i partial[8];
-    for (__m256i& sum : partial) sum = _mm256_setzero_si256();
+    Sums partial[8] = {};
     const auto add = [&](std::int64_t k, auto get) __attribute__((always_inline)) {
       __m256i c[kBlockRows];
       for (int r = 0; r < kBlockRows; ++r) c[r] = get(codes[r] + k);
       for (int n = 0; n < kBlockOutputs; ++n) {
         const __m256i w = _mm256_add_epi8(get(weight[n] + k), one);
-        for (int r = 0; r < kBlockRows; ++r) {
-          __m256i& sum = partial[n * kBlockRows + r];
-          sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, c[r]));
-        }
+        for (int r = 0; r < kBlockRows; ++r)
+          partial[n * kBlockRows + r] = multiply_add(partial[n * kBlockRows + r], w, c[r]);
       }
     };
     const std::int64_t k1 = k0 + chunk < inputs ? k0 + chunk : inputs;
@@ -222,24 +237,27 @@ A48_INLINE void pack_tile(const std::int8_t* weight, std::int64_t stride, std::b
 void pack_quads_avx2(Rows<const std::int8_t> weight, std::int64_t panel_outputs, std::int64_t panel_begin,
                      std::int64_t panel_end, std::byte* panels) {
   const std::int64_t inputs = weight.cols, pitch = kQuad * panel_outputs;
-  const std::int64_t tiled = inputs / 32 * 32;  // the rest, and outputs that do not fill a tile, quad by quad
   for (std::int64_t p = panel_begin; p < panel_end; ++p) {
     std::byte* panel = panels + (p - panel_begin) * quads(inputs) * pitch;
-    const std::int64_t rest = weight.rows - p * panel_outputs;
-    const std::int64_t outputs = rest < panel_outputs ? rest : panel_outputs;
-    for (std::int64_t n = 0; n < outputs; n += 8) {
-      const std::int8_t* rows = weight.row(p * panel_outputs + n);
-      const bool whole = n + 8 <= outputs;
-      if (whole) {
-        for (std::int64_t k = 0; k < tiled; k += 32)
-          pack_tile(rows + k, weight.stride, panel + k / kQuad * pitch + n * kQuad, pitch);
+    const std::int64_t first = p * panel_outputs;
+    const std::int64_t left = weight.rows - first;
+    const std::int64_t outputs = left < panel_outputs ? left : panel_outputs;
+    const std::int64_t tiled_outputs = outputs / 8 * 8, tiled_inputs = inputs / 32 * 32;
+    // A cache line of each row at a time, so that rows a multiple of 4 KiB apart do not push each other out of the cache.
+    for (std::int64_t k = 0; k < tiled_inputs; k += 64) {
+      for (std::int64_t n = 0; n < tiled_outputs; n += 8) {
+        std::byte* out = panel + k / kQuad * pitch + n * kQuad;
+        pack_tile(weight.row(first + n) + k, weight.stride, out, pitch);
+        if (k + 32 < tiled_inputs)
+          pack_tile(weight.row(first + n) + k + 32, weight.stride, out + 32 / kQuad * pitch, pitch);
       }
-      for (std::int64_t i = 0; i < (whole ? 8 : outputs - n); ++i) {
-        const std::int8_t* row = rows + i * weight.stride;
-        for (std::int64_t k = whole ? tiled : 0; k < quads(inputs) * kQuad; ++k) {
-          std::byte* quad = panel + k / kQuad * pitch + (n + i) * kQuad;
-          quad[k % kQuad] = static_cast<std::byte>(k < inputs ? row[k] + 1 : 0);
-        }
+    }
+    // What does not fill a tile, code by code.
+    for (std::int64_t n = 0; n < outputs; ++n) {
+      const std::int8_t* row = weight.row(first + n);
+      for (std::int64_t k = n < tiled_outputs ? tiled_inputs : 0; k < quads(inputs) * kQuad; ++k) {
+        const int code = k < inputs ? row[k] + 1 : 0;
+        panel[k / kQuad * pitch + n * kQuad + k % kQuad] = static_cast<std::byte>(code);
       }
     }
   }

@@ -38,16 +38,6 @@ A48_INLINE __m512i broadcast_quad(const std::int8_t* codes) {
   return _mm512_set1_epi32(quad);
 }
 
-A48_INLINE __mmask16 mask_of(std::int64_t outputs) {
-  return outputs >= kLanesOfRegister ? static_cast<__mmask16>(0xffff)
-                                     : static_cast<__mmask16>(outputs <= 0 ? 0u : (1u << outputs) - 1u);
-}
-
-/// y[lanes of mask] = float(acc)·(d·α)
-A48_INLINE void store_scaled(float* y, __mmask16 mask, __m512i acc, float scale) {
-  _mm512_mask_storeu_ps(y, mask, _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(scale)));
-}
-
 /// acc[r][j] += the products of `count` quads: rows of codes with the panel.
 template <int kBlockRows>
 A48_INLINE void add_quads(Sums (&acc)[kBlockRows][kRegisters], const std::int8_t* const (&codes)[kBlockRows],
@@ -66,35 +56,55 @@ A48_INLINE void add_quads(Sums (&acc)[kBlockRows][kRegisters], const std::int8_t
   }
 }
 
+/// y[r][n] = float(acc)·(d·α) for the first `outputs` of a block's 64.
+template <int kBlockRows>
+A48_INLINE void store_block(const GemmTernary& a, const Sums (&acc)[kBlockRows][kRegisters],
+                            std::int64_t output_begin, std::int64_t row) {
+  const std::int64_t outputs = a.weight.rows - output_begin;
+#pragma GCC unroll 6
+  for (int r = 0; r < kBlockRows; ++r) {
+    float* y = a.y.row(row + r) + output_begin;
+    const __m512 scale = _mm512_set1_ps(a.step[row + r] * a.alpha);
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j) {
+      const __m512 result = _mm512_mul_ps(_mm512_cvtepi32_ps(__m512i(acc[r][j])), scale);
+      if (outputs >= kOutputs) {
+        _mm512_storeu_ps(y + j * kLanesOfRegister, result);
+      } else {
+        const std::int64_t left = outputs - j * kLanesOfRegister;
+        const unsigned mask = left >= kLanesOfRegister ? 0xffffu : (left <= 0 ? 0u : (1u << left) - 1u);
+        _mm512_mask_storeu_ps(y + j * kLanesOfRegister, static_cast<__mmask16>(mask), result);
+      }
+    }
+  }
+}
+
 template <int kBlockRows>
 void multiply_block(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin,
                     std::int64_t row) {
   const std::int64_t inputs = a.codes.cols, whole = inputs / kQuad;
   const int rest = static_cast<int>(inputs % kQuad);
-  std::int8_t last[kBlockRows][kQuad] = {};  // the codes after the last whole quad, then zeros
-  const std::int8_t *codes[kBlockRows], *last_codes[kBlockRows];
+  const std::int8_t* codes[kBlockRows];
   Sums acc[kBlockRows][kRegisters];
 #pragma GCC unroll 6
   for (int r = 0; r < kBlockRows; ++r) {
     codes[r] = a.codes.row(row + r);
-    last_codes[r] = last[r];
-    for (int i = 0; i < rest; ++i) last[r][i] = codes[r][whole * kQuad + i];
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j)
+      __builtin_prefetch(a.y.row(row + r) + output_begin + j * kLanesOfRegister, 1);
 #pragma GCC unroll 4
     for (int j = 0; j < kRegisters; ++j) acc[r][j] = Sums(_mm512_set1_epi32(-a.code_sum[row + r]));
   }
   add_quads(acc, codes, panel, whole);
-  if (rest != 0) add_quads(acc, last_codes, panel + whole * (kQuad * kOutputs), 1);
-
-  const std::int64_t outputs = a.weight.rows - output_begin;
-#pragma GCC unroll 6
-  for (int r = 0; r < kBlockRows; ++r) {
-    float* y = a.y.row(row + r) + output_begin;
-    const float scale = a.step[row + r] * a.alpha;
-#pragma GCC unroll 4
-    for (int j = 0; j < kRegisters; ++j)
-      store_scaled(y + j * kLanesOfRegister, mask_of(outputs - j * kLanesOfRegister), __m512i(acc[r][j]),
-                   scale);
+  if (rest != 0) {
+    std::int8_t last[kBlockRows][kQuad] = {};  // the codes after the last whole quad, then zeros
+    for (int r = 0; r < kBlockRows; ++r) {
+      for (int i = 0; i < rest; ++i) last[r][i] = codes[r][whole * kQuad + i];
+      codes[r] = last[r];
+    }
+    add_quads(acc, codes, panel + whole * (kQuad * kOutputs), 1);
   }
+  store_block(a, acc, output_begin, row);
 }
 
 void multiply(const GemmTernary& a, const std::byte* panel, std::int64_t output_begin, std::int64_t row_begin,
