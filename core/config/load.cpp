@@ -211,7 +211,12 @@ class Loader {
         name != nullptr && name->is_string() ? find_preset(name->as_string()) : nullptr;
     if (name != nullptr && preset == nullptr) report_shorthand("model.preset", *name, preset_names());
 
-    if (preset != nullptr) config_.model = preset->model;
+    if (preset != nullptr) {
+      Model& shape = config_.model;
+      shape = preset->model;
+      // As many as the heads, also where the file changes those.
+      if (shape.num_key_value_heads == shape.num_attention_heads) shape.num_key_value_heads = 0;
+    }
     if (recipe_ != nullptr) {
       config_.model.hidden_act = recipe_->hidden_act;
       config_.model.sub_norm = recipe_->sub_norm;

@@ -28,7 +28,7 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
   std::string nearest;
   for (const std::string& name : names) {
     const std::size_t distance = edit_distance(word, name);
-    if (distance < least) {
+    if (distance < least || (distance == least && !nearest.empty() && name.size() > nearest.size())) {
       least = distance;
       nearest = name;
     }

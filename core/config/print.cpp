@@ -197,6 +197,7 @@ std::string help_table() {
       "Keys of a configuration file, with default, range and meaning. * marks what a resumed run may not "
       "change.\n";
   std::string block = "?";
+  std::vector<std::pair<std::string, std::string>> last_choices;
   for (const Key& key : all_keys()) {
     if (key.block != block) {
       block = key.block;
@@ -207,8 +208,11 @@ std::string help_table() {
     if (key.choices.empty() && !key.allowed.empty() && key.type != "boolean")
       text += concat(" (", key.allowed, ")");
     text += "\n";
+    if (!key.choices.empty() && key.choices == last_choices) text += "      as above\n";
+    if (key.choices == last_choices) continue;
     for (const auto& [name, help] : key.choices)
       text += concat("      ", padded(name, 20), help.empty() ? "" : "  ", help, "\n");
+    last_choices = key.choices;
   }
   return text;
 }

@@ -12,6 +12,15 @@ using Catch::Approx;
 
 namespace a48::test {
 
+/// Matcher of messages: CHECK_THROWS_WITH(f(), contains("part")).
+inline auto contains(const std::string& part) {
+#if __has_include(<catch2/catch_all.hpp>)
+  return Catch::Matchers::ContainsSubstring(part);
+#else
+  return Catch::Contains(part);
+#endif
+}
+
 /// Prints "skipped: reason" and marks the running test case. Use A48_SKIP.
 void skip(const std::string& reason);
 

@@ -136,12 +136,12 @@ TEST_CASE("files: a full disk is named as such, and what existed stays") {
   CHECK(read_file(dir / "f") == "old");
   CHECK(names_in(dir.path()) == std::set<std::string>{"f"});
   LineAppender lines{Path("/dev/full")};
-  CHECK_THROWS_WITH(lines.append("text"), Catch::Contains("free some space"));
+  CHECK_THROWS_WITH(lines.append("text"), contains("free some space"));
 }
 
 TEST_CASE("files: what cannot be read is bad input with path and reason") {
   const TempDir dir;
-  CHECK_THROWS_WITH(read_file(dir / "none"), Catch::Contains("none: No such file"));
+  CHECK_THROWS_WITH(read_file(dir / "none"), contains("none: No such file"));
   CHECK(kind_of([&] { read_file(dir.path()); }) == ErrorKind::bad_input);
   CHECK(kind_of([&] { MappedFile{dir.path()}; }) == ErrorKind::bad_input);
   CHECK(kind_of([&] { MappedFile{dir / "none"}; }) == ErrorKind::bad_input);

@@ -1,0 +1,216 @@
+// What each command line becomes: options, help, or an error that says what is allowed.
+#include "tools/cli.h"
+
+#include <iostream>
+#include <sstream>
+
+#include "core/base/check.h"
+#include "tests/support/catch.h"
+
+namespace a48::test {
+using namespace tools;
+namespace {
+
+/// The options that the last command line gave; one of them is set.
+struct Seen {
+  std::optional<PrepareOptions> prepare;
+  std::optional<TrainOptions> train;
+  std::optional<EvalOptions> eval;
+  std::optional<GenerateOptions> generate;
+  std::optional<InspectOptions> inspect;
+  std::optional<BenchOptions> bench;
+  std::optional<ConfigOptions> config;
+  std::string output;  // on stdout
+};
+
+template <typename Options>
+std::function<ExitCode(const Options&)> keep(std::optional<Options>& place) {
+  return [&place](const Options& options) {
+    place = options;
+    return ExitCode::done;
+  };
+}
+
+Seen parse(const std::vector<std::string>& arguments) {
+  Seen seen;
+  Commands commands;
+  commands.prepare = keep(seen.prepare);
+  commands.train = keep(seen.train);
+  commands.eval = keep(seen.eval);
+  commands.generate = keep(seen.generate);
+  commands.inspect = keep(seen.inspect);
+  commands.bench_train = keep(seen.bench);
+  commands.config = keep(seen.config);
+  std::ostringstream output;
+  std::streambuf* const saved = std::cout.rdbuf(output.rdbuf());
+  ExitCode code = ExitCode::internal;
+  try {
+    code = run_command_line("a48", "1.2.3 (commit abc)", arguments, commands);
+  } catch (...) {
+    std::cout.rdbuf(saved);
+    throw;
+  }
+  std::cout.rdbuf(saved);
+  CHECK(code == ExitCode::done);
+  seen.output = output.str();
+  return seen;
+}
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  try {
+    parse(arguments);
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::config);
+    return error.what();
+  }
+  return "no error";
+}
+
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+const std::vector<std::vector<std::string>> kCommands{{"prepare"},        {"train"},   {"eval"},
+                                                      {"generate"},       {"inspect"}, {"bench"},
+                                                      {"bench", "train"}, {"config"},  {"config", "print"}};
+
+}  // namespace
+
+TEST_CASE("train: a configuration with overrides, or a run to go on with") {
+  const TrainOptions plain = *parse({"train", "c.json", "run.seed=2", "stages.0.mode=a8", "--dry-run"}).train;
+  CHECK(plain.request.config_path == "c.json");
+  CHECK(plain.request.overrides == std::vector<std::string>{"run.seed=2", "stages.0.mode=a8"});
+  CHECK(plain.request.dry_run);
+  CHECK_FALSE(plain.request.fresh);
+  const TrainOptions resumed = *parse({"train", "--resume", "runs/a", "run.max_steps=9"}).train;
+  CHECK(resumed.request.resume == "runs/a");
+  CHECK(resumed.request.config_path.empty());
+  CHECK(resumed.request.overrides == std::vector<std::string>{"run.max_steps=9"});
+  CHECK(parse({"train", "c.json", "--fresh"}).train->request.fresh);
+  CHECK(parse({"train", "--fresh", "c.json", "optim.min_lr=-1"}).train->request.overrides.size() == 1);
+  CHECK(holds(error_of({"train"}), "expected a configuration file, or --resume RUN"));
+  CHECK(holds(error_of({"train", "--resume", "r", "c.json"}),
+              "unexpected argument c.json; with --resume only key=value"));
+  CHECK(holds(error_of({"train", "c.json", "d.json"}), "unexpected argument d.json"));
+  CHECK(holds(error_of({"train", "--resume", "r", "--fresh"}), "give one of them"));
+}
+
+TEST_CASE("prepare: texts, and a tokenizer that is trained or given") {
+  const data::PrepareRequest trained =
+      parse({"prepare", "--out", "d", "--vocab-size", "512", "a.txt", "b.txt"}).prepare->request;
+  CHECK(trained.out == "d");
+  CHECK(trained.vocab_size == 512);
+  CHECK(trained.texts == std::vector<std::string>{"a.txt", "b.txt"});
+  CHECK(parse({"prepare", "--out", "d", "--tokenizer", "bytes", "a"}).prepare->request.tokenizer == "bytes");
+  CHECK(parse({"prepare", "a", "--out=d"}).prepare->request.vocab_size == 0);
+  CHECK(holds(error_of({"prepare", "--out", "d", "--vocab-size", "512", "--tokenizer", "t", "a"}),
+              "give one of them"));
+  CHECK(holds(error_of({"prepare", "--out", "d", "--vocab-size", "12", "a"}),
+              "--vocab-size 12 is out of range; allowed: 260"));
+  CHECK(holds(error_of({"prepare", "--out", "d", "--vocab-size", "many", "a"}), "--vocab-size"));
+  CHECK(holds(error_of({"prepare", "--out", "d", "--delimiter", "box", "a"}), "did you mean bos?"));
+  CHECK(holds(error_of({"prepare", "--out", "d", "--val-fraction", "1", "a"}),
+              "--val-fraction 1 is out of range"));
+  CHECK(holds(error_of({"prepare", "a.txt"}), "--out is required"));
+  CHECK(holds(error_of({"prepare", "--out", "d"}), "TEXT is required"));
+}
+
+TEST_CASE("eval: one source of text, a known mode") {
+  const EvalOptions options =
+      *parse({"eval", "runs/a", "--data", "d", "--mode", "a4.8", "--json", "--logprobs", "l"}).eval;
+  CHECK(options.model == "runs/a");
+  CHECK(options.mode == quant::Mode::a4_8);
+  CHECK(options.json);
+  CHECK(options.logprobs == "l");
+  CHECK_FALSE(parse({"eval", "m", "--text", "a", "b"}).eval->mode.has_value());
+  CHECK(parse({"eval", "m", "--text", "a", "b"}).eval->texts.size() == 2);
+  CHECK(holds(error_of({"eval", "m"}), "give one of --data DIR and --text FILE"));
+  CHECK(holds(error_of({"eval", "m", "--data", "d", "--text", "t"}), "give one of"));
+  CHECK(holds(error_of({"eval", "m", "--data", "d", "--mode", "a48"}),
+              "mode a48 is not known; did you mean a4.8?"));
+  CHECK(holds(error_of({"eval", "m", "--data", "d", "--threads", "-1"}), "--threads -1 is out of range"));
+}
+
+TEST_CASE("generate: prompts as they are typed, sampling in range") {
+  const GenerateOptions options = *parse({"generate", "m", "--prompt=-- In the", "--prompt", "b",
+                                          "--temperature", "0", "--top-k", "5", "--seed", "9"})
+                                       .generate;
+  CHECK(options.prompts == std::vector<std::string>{"-- In the", "b"});
+  CHECK(options.temperature == 0.0);
+  CHECK(options.top_k == 5);
+  CHECK(options.seed == 9);
+  CHECK(holds(error_of({"generate", "m"}), "--prompt is required"));
+  CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--temperature", "-0.1"}),
+              "--temperature -0.1 is out of range"));
+  CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--top-p", "0"}),
+              "--top-p 0 is out of range; allowed: above 0 up to 1"));
+  CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--max-tokens", "0"}), "--max-tokens 0"));
+}
+
+TEST_CASE("inspect and bench train") {
+  const InspectOptions inspect = *parse({"inspect", "runs/a", "--verify"}).inspect;
+  CHECK(inspect.path == "runs/a");
+  CHECK(inspect.verify);
+  CHECK_FALSE(inspect.json);
+  const BenchOptions bench =
+      *parse({"bench", "train", "--preset", "85M", "--modes", "none,a4.8", "--json"}).bench;
+  CHECK(bench.request.preset == "85M");
+  CHECK(bench.request.modes == std::vector<std::string>{"none", "a4.8"});
+  CHECK(bench.json);
+  CHECK(parse({"bench", "train"}).bench->request.modes.size() == 4);
+  CHECK(holds(error_of({"bench", "train", "--preset", "85m"}), "did you mean 85M?"));
+  CHECK(holds(error_of({"bench", "train", "--modes", "a9"}), "mode a9 is not known"));
+  CHECK(holds(error_of({"bench"}), "a48 bench: a command is missing; one of train"));
+}
+
+TEST_CASE("config: actions, file and overrides") {
+  const ConfigOptions print = *parse({"config", "print", "c.json", "run.seed=2"}).config;
+  CHECK(print.action == ConfigOptions::Action::print);
+  CHECK(print.file == "c.json");
+  CHECK(print.overrides == std::vector<std::string>{"run.seed=2"});
+  CHECK(parse({"config", "validate", "c.json"}).config->action == ConfigOptions::Action::validate);
+  CHECK(parse({"config", "schema"}).config->action == ConfigOptions::Action::schema);
+  CHECK(parse({"config", "help"}).config->action == ConfigOptions::Action::help);
+  CHECK(parse({"config", "table"}).config->action == ConfigOptions::Action::table);
+  CHECK(holds(error_of({"config", "print"}), "FILE is required"));
+}
+
+TEST_CASE("every command has help with its usage and an example") {
+  for (std::vector<std::string> command : kCommands) {
+    std::string path = "a48";
+    for (const std::string& word : command) path += " " + word;
+    command.push_back("--help");
+    const std::string help = parse(command).output;
+    INFO(path);
+    CHECK(holds(help, "Usage: " + path));
+    CHECK(holds(help, "Example:\n  " + path));
+  }
+  const std::string help = parse({"--help"}).output;
+  for (const std::vector<std::string>& command : kCommands) CHECK(holds(help, "\n  " + command[0]));
+}
+
+TEST_CASE("--version prints version and commit") {
+  CHECK(parse({"--version"}).output == "a48 1.2.3 (commit abc)\n");
+}
+
+TEST_CASE("unknown commands and flags are answered with the nearest") {
+  CHECK(
+      holds(error_of({"trian"}), "a48 trian: no such command; did you mean train?; allowed: prepare, train"));
+  CHECK(holds(error_of({"config", "prnt", "c"}), "a48 config prnt: no such command; did you mean print?"));
+  CHECK(holds(error_of({}), "a48: a command is missing"));
+  CHECK(holds(error_of({"train", "c.json", "--dryrun"}),
+              "a48 train: unknown flag --dryrun; did you mean --dry-run?"));
+  CHECK(
+      holds(error_of({"eval", "m", "--data", "d", "--mod=a8"}), "unknown flag --mod; did you mean --mode?"));
+  CHECK(holds(error_of({"eval", "--dta", "d"}),
+              "unknown flag --dta; did you mean --data?"));  // before MODEL is missed
+  CHECK(holds(error_of({"inspect", "a", "b"}), "unexpected argument b"));
+  CHECK(holds(error_of({"--verison"}), "did you mean --version?"));
+}
+
+TEST_CASE("a program without a command does not claim it") {
+  Commands commands;
+  commands.config = [](const ConfigOptions&) { return ExitCode::done; };
+  CHECK_THROWS_WITH(run_command_line("a48", "1", {"train", "c.json"}, commands),
+                    contains("a48 train: no such command; allowed: config"));
+}
+
+}  // namespace a48::test
