@@ -28,6 +28,8 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 a48::ExitCode run(const std::vector<std::string>& arguments) {
   using namespace a48;
   tools::Commands commands;
+  commands.train = tools::run_train;
+  commands.bench_train = tools::run_bench_train;
   commands.config = tools::run_config;
   const ExitCode code =
       tools::run_command_line("a48", concat(kVersion, " (commit ", kCommit, ")"), arguments, commands);
