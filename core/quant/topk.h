@@ -24,7 +24,8 @@ A48_INLINE bool topk_outranks(std::uint32_t bits_a, std::int64_t index_a, std::u
   return bits_a > bits_b || (bits_a == bits_b && index_a < index_b);
 }
 
-/// The survivors are the entries above `bits`, and the first `ties` of those equal to it.
+/// The survivors are the entries above `bits`, and the first `ties` of those equal to it (all, when there are
+/// fewer).
 struct TopkCut {
   std::uint32_t bits;
   std::int64_t ties;

@@ -31,11 +31,31 @@ inline double chain_tolerance(std::int64_t operations, double magnitude) {
   return k_u * (1.0 + k_u) * std::abs(magnitude);
 }
 
+/// fp32 softmax(s)·v over n positions against the exact one, given the largest error of a score, the largest
+/// distance of a score from the maximum, and magnitude = sum |p_t v_t|. The factor e^(s_t - m) is off by:
+/// twice the score error; the rounding of s_t - m (spread u); 2 ulp = 4u of exp, once more for the weight of
+/// its chunk. That holds for numerator and denominator alike, hence the 2; the sum of products adds n u, and
+/// chunk sum, reciprocal and the last products a few u more.
+inline double attention_tolerance(std::int64_t n, double score_error, double spread, double magnitude) {
+  const double of_factor = std::expm1(2 * score_error + (2 * spread + 2 * 4) * kUnitRoundoff);
+  return (2 * of_factor + static_cast<double>(n + 8) * kUnitRoundoff) * magnitude;
+}
+
 /// The distance to the next fp32 number above |value|: "within n ulp" is n times this.
 inline double ulp(float value) {
   const float magnitude = std::abs(value);
   return static_cast<double>(std::nextafter(magnitude, INFINITY)) - static_cast<double>(magnitude);
 }
+
+/// Statistics of Gaussian rows: the tolerances that numerics.md 9 states in checks 2 and 9 for 10^6 values or
+/// more (a share p of n values scatters by sqrt(p (1 - p) / n): 0.033 % for 12 % of 10^6).
+inline constexpr double kInt4Zeros = 0.001, kInt4Clipped = 0.0005, kInt4Gain = 0.005, kInt4Error = 0.002;
+inline constexpr double kInt8Error = 0.01;
+inline constexpr double kTernaryZeros = 0.002;
+
+/// Scores of rotated vectors at equal distances, relative to the size of the products (numerics.md 9, check
+/// 19).
+inline constexpr double kRopeScore = 1e-5;
 
 /// A central difference (f(x+h) - f(x-h)) / 2h in double against the exact derivative: truncation
 /// h^2 |f'''| / 6 plus rounding eps |f| / h. Best at h = cbrt(eps), where both are near eps^(2/3); `scale`

@@ -62,9 +62,9 @@ TopkCut cut_of(const float* x, std::int64_t width, std::int64_t keep) {
 
 /// The entries equal to the cut that survive, in ascending order.
 template <typename Visit>
-A48_INLINE void for_each_tie(const TopkCut& cut, const float* x, Visit visit) {
+A48_INLINE void for_each_tie(const TopkCut& cut, const float* x, std::int64_t width, Visit visit) {
   std::int64_t ties = cut.ties;
-  for (std::int64_t k = 0; ties > 0; ++k) {
+  for (std::int64_t k = 0; k < width && ties > 0; ++k) {
     if (quant::magnitude_bits(x[k]) != cut.bits) continue;
     visit(k);
     --ties;
@@ -139,7 +139,7 @@ A48_INLINE void topk_rows_body(const TopkRows& args, std::int64_t begin, std::in
         above[i] = keep_above(one, bits_of_magnitude(extent.load(x + k, i)), cut_bits);
       store_bytes(mask + k, above, extent);
     });
-    for_each_tie(cut, x, [mask](std::int64_t k) { mask[k] = 1; });
+    for_each_tie(cut, x, args.x.cols, [mask](std::int64_t k) { mask[k] = 1; });
   }
 }
 
@@ -163,7 +163,7 @@ A48_INLINE void quantize_rows_body(const QuantizeRows& args, std::int64_t begin,
     }
     const TopkCut cut = cut_of(x, width, args.keep);
     args.code_sum[r] = encode_row<true>(scheme, inv, x, width, cut.bits, codes);
-    for_each_tie(cut, x, [&](std::int64_t k) {
+    for_each_tie(cut, x, width, [&](std::int64_t k) {
       const int code = quant::encode(scheme, x[k], inv);
       codes[k] = static_cast<std::int8_t>(code);
       args.code_sum[r] += code;
