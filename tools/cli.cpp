@@ -236,8 +236,10 @@ class CommandLine {
                         "go on with this run folder or RUN/checkpoints/step-N, as it was configured");
     command->add_flag("--fresh", options->request.fresh,
                       "rename a run that is there aside and start at step 0");
+    command->add_flag("--raise-lr", options->request.raise_lr,
+                      "allow a resume whose changed schedule or length raises the learning rate");
     command->add_flag("--dry-run", options->request.dry_run,
-                      "one step at the largest shape, then stop; the run folder stays as it is");
+                      "one whole step per stage, then stop; the run folder stays as it is");
     on_parsed<TrainOptions>(command, run, options, [words](TrainOptions& read) {
       train::TrainRequest& r = read.request;
       auto overrides = words->begin();
@@ -325,8 +327,11 @@ class CommandLine {
         ->add_option("PATH", options->path, "a run, a checkpoint, a folder of shards, or one of their files")
         ->required();
     command->add_flag("--verify", options->verify, "read everything: hashes, token ids, finite values");
+    command->add_option("--step", options->step, "of a run: which tokens this step reads, counted from 1");
     command->add_flag("--json", options->json, "print one JSON object");
-    on_parsed<InspectOptions>(command, run, options);
+    on_parsed<InspectOptions>(command, run, options, [](InspectOptions& read) {
+      check_range("--step", read.step, read.step >= 0, "1 and more");
+    });
   }
 
   void add_bench(const std::function<ExitCode(const BenchOptions&)>& run) {

@@ -64,7 +64,8 @@ ExitCode run_generate(const GenerateOptions& options, const ModelOpener& open);
 struct InspectOptions {
   std::string path;  // a run, a checkpoint, a folder of shards, or one file of these
   bool json = false;
-  bool verify = false;  // read everything: hashes, ids, finite values
+  bool verify = false;    // read everything: hashes, ids, finite values
+  std::int64_t step = 0;  // of a run: the tokens that this step read; 0 = not asked
 };
 ExitCode run_inspect(const InspectOptions& options);
 
