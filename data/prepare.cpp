@@ -31,7 +31,6 @@ constexpr std::size_t kBatchBytes = 1 << 20;  // of documents that are encoded t
 constexpr const char* kModelName = "tokenizer.model";
 
 // ---- request
-// --------------------------------------------------------------------------------------------------------------
 
 void check_request(const PrepareRequest& request) {
   A48_CHECK(!request.texts.empty(), ErrorKind::config, "no text file was named");
@@ -65,7 +64,6 @@ std::string name_of(const PrepareRequest& request) {
 }
 
 // ---- documents
-// ------------------------------------------------------------------------------------------------------------
 
 struct Source {
   std::string name;  // of the file, without its folder
@@ -148,25 +146,26 @@ Corpus read_corpus(const PrepareRequest& request) {
   Corpus corpus;
   for (const std::string& path : request.texts) {
     A48_CHECK(std::filesystem::exists(path), ErrorKind::bad_input, path, ": no such file");
-    corpus.sources.push_back({Path(path).filename().string(), MappedFile(path), "", 0});
-    const std::span<const std::byte> bytes = corpus.sources.back().file.bytes();
+    Source& source = corpus.sources.emplace_back();
+    source.name = Path(path).filename().string();
+    source.file = MappedFile(path);
+    const std::span<const std::byte> bytes = source.file.bytes();
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     check_is_text(text, path);
-    corpus.sources.back().sha256 = sha256_hex(text);
+    source.sha256 = sha256_hex(text);
     if (!request.field.empty())
       add_json_documents(corpus, text, path, request.field);
     else if (!request.split.empty())
       add_split_documents(corpus, text, request.split);
     else
       add_document(corpus, text);
-    A48_CHECK(corpus.sources.back().documents > 0, ErrorKind::bad_input, path, ": holds no text, only ",
-              bytes.size(), " bytes of white space", request.split.empty() ? "" : " and separators");
+    A48_CHECK(source.documents > 0, ErrorKind::bad_input, path, ": holds no text, only ", bytes.size(),
+              " bytes of white space", request.split.empty() ? "" : " and separators");
   }
   return corpus;
 }
 
 // ---- what is there already
-// ------------------------------------------------------------------------------------------------
 
 /// Digest of everything that decides the bytes of the result, but for the program's version.
 std::string digest_of(const PrepareRequest& request, const Corpus& corpus) {
@@ -236,7 +235,6 @@ void refuse_other_tokenizer(const Path& path, const std::string& model) {
 }
 
 // ---- tokenizer
-// ------------------------------------------------------------------------------------------------------------
 
 struct Vocabulary {
   std::unique_ptr<runtime::Tokenizer> tokenizer;
@@ -261,7 +259,6 @@ Vocabulary make_vocabulary(const PrepareRequest& request, const Corpus& corpus) 
 }
 
 // ---- shards
-// ---------------------------------------------------------------------------------------------------------------
 
 /// Writes one split as shards of a fixed number of tokens. Nothing has a valid name before commit().
 class SplitWriter {
@@ -471,7 +468,6 @@ Splits choose_splits(const PrepareRequest& request, const Corpus& corpus, const 
 }
 
 // ---- sidecar
-// --------------------------------------------------------------------------------------------------------------
 
 Json sources_json(const Corpus& corpus, const std::string& licence) {
   Json list = Json::array();
@@ -550,7 +546,8 @@ Json prepare(const PrepareRequest& request) {
   remove_previous(out, name, splits, !vocabulary.model.empty());
   if (!vocabulary.model.empty()) write_file(out / kModelName, vocabulary.model);
   Json shards = splits.train->commit();
-  for (const Json& entry : splits.val->commit().as_array()) shards.push_back(entry);
+  const Json val_shards = splits.val->commit();
+  for (const Json& entry : val_shards.as_array()) shards.push_back(entry);
   const Json sidecar =
       sidecar_of(request, corpus, *vocabulary.tokenizer, splits.rule, std::move(shards), digest);
   write_file(out / (name + ".json"), sidecar.dump(1) + "\n");

@@ -156,21 +156,22 @@ void apply_sidecar(ShardSet& set, const Path& path, const Json& sidecar, std::st
   }
 }
 
-void check_tokenizer(const ShardSet& set, std::int64_t vocab) {
-  const Shard* named = nullptr;
+/// All shards, and the sidecar, name one tokenizer as far as they name any.
+void check_tokenizer(ShardSet& set, std::int64_t vocab) {
+  std::string named_by = "the sidecar";
   for (const auto& shard : set.shards) {
     const ShardHeader& header = shard->header();
     A48_CHECK(vocab == 0 || header.tokenizer_size <= vocab, ErrorKind::bad_input, shard->path().string(),
               ": made with a tokenizer of ", header.tokenizer_size, " pieces; the model has a vocabulary of ",
               vocab, ". Set model.vocab_size to at least ", header.tokenizer_size);
     if (header.tokenizer_sha256.empty()) continue;
-    A48_CHECK(set.tokenizer_sha256.empty() || header.tokenizer_sha256 == set.tokenizer_sha256,
-              ErrorKind::bad_input, shard->path().string(), ": made with the tokenizer ",
-              header.tokenizer_sha256, ", its sidecar names ", set.tokenizer_sha256);
-    if (named == nullptr) named = shard.get();
-    A48_CHECK(header.tokenizer_sha256 == named->header().tokenizer_sha256, ErrorKind::bad_input,
-              shard->path().string(), ": made with another tokenizer (", header.tokenizer_sha256, ") than ",
-              named->path().string(), " (", named->header().tokenizer_sha256, ")");
+    if (set.tokenizer_sha256.empty()) {
+      set.tokenizer_sha256 = header.tokenizer_sha256;
+      named_by = shard->path().string();
+    }
+    A48_CHECK(header.tokenizer_sha256 == set.tokenizer_sha256, ErrorKind::bad_input, shard->path().string(),
+              ": made with another tokenizer (", header.tokenizer_sha256, ") than ", named_by, " says (",
+              set.tokenizer_sha256, ")");
   }
 }
 
@@ -244,7 +245,6 @@ ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t v
       fingerprint_lines +=
           fingerprint_line(shard->path().filename().string(), shard->bytes(), sha256_file(shard->path()));
   set.fingerprint = sha256_hex(fingerprint_lines);
-  if (set.tokenizer_sha256.empty()) set.tokenizer_sha256 = set.shards.front()->header().tokenizer_sha256;
   check_tokenizer(set, vocab);
   return set;
 }

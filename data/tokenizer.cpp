@@ -34,7 +34,6 @@ constexpr unsigned kTrainerSeed = 48;
 constexpr const char* kSampledLines = "5000000";  // input_sentence_size: drawn at random from longer corpora
 
 // ---- byte tokenizer
-// -------------------------------------------------------------------------------------------------------
 
 class ByteTokenizer : public runtime::Tokenizer {
  public:
@@ -67,7 +66,6 @@ class ByteTokenizer : public runtime::Tokenizer {
 };
 
 // ---- SentencePiece
-// --------------------------------------------------------------------------------------------------------
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
@@ -209,7 +207,6 @@ class SentencePieceTokenizer : public runtime::Tokenizer {
 };
 
 // ---- training
-// -------------------------------------------------------------------------------------------------------------
 
 /// Hands the lines of all documents to the trainer, and counts those that it will skip silently.
 class Lines : public sentencepiece::SentenceIterator {
