@@ -131,12 +131,7 @@ void BitNetModelImpl::weights_changed() {
 BitNetForCausalLMImpl::BitNetForCausalLMImpl(const config::Model& config, torch::Device device)
     : tied_(checked(config, true, device).tie_word_embeddings) {
   model = register_module("model", BitNetModel(config, device));
-  if (tied_) return;
-  // Built small and given its storage afterwards, since LibTorch would fill it with random numbers first.
-  lm_head = torch::nn::Linear(torch::nn::LinearOptions(1, 1).bias(false));
-  lm_head->weight.set_data(torch::zeros({config.vocab_size, config.hidden_size}, device));
-  lm_head->options.in_features(config.hidden_size).out_features(config.vocab_size);
-  register_module("lm_head", lm_head);
+  if (!tied_) lm_head = register_module("lm_head", LmHead(config.vocab_size, config.hidden_size, device));
 }
 
 BitNetForCausalLMImpl::BitNetForCausalLMImpl(const BitNetConfig& config, torch::Device device)
@@ -165,6 +160,7 @@ at::Tensor BitNetForCausalLMImpl::head(const at::Tensor& hidden) const {
 
 at::Tensor BitNetForCausalLMImpl::row_loss(const at::Tensor& hidden, const at::Tensor& target) const {
   if (!exact_head()) return ops::head_loss_sum(hidden, head_weight(), target);
+  ops::check_targets(target, hidden.size(0), config().vocab_size);
   return torch::nn::functional::cross_entropy(
       head(hidden), target, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
 }
@@ -178,8 +174,8 @@ at::Tensor BitNetForCausalLMImpl::loss_sum(const at::Tensor& ids) {
   A48_CHECK(ids.dim() == 2 && ids.size(1) >= 2, ErrorKind::config, "loss: ids of shape ", ids.sizes(),
             "; allowed: [batch, tokens + 1] with at least 2 columns");
   const at::Tensor inputs = ids.narrow(1, 0, ids.size(1) - 1), labels = ids.narrow(1, 1, ids.size(1) - 1);
-  const TokenRows rows = model->rows_of(ids, {}), input_rows = model->rows_of(inputs, {});
-  return row_loss(model->forward_rows(inputs.flatten(), model->pass_of(input_rows)), labels.flatten());
+  const TokenRows rows = model->rows_of(inputs, {});
+  return row_loss(model->forward_rows(inputs.flatten(), model->pass_of(rows)), labels.flatten());
 }
 
 at::Tensor BitNetForCausalLMImpl::loss(const at::Tensor& ids, const at::Tensor& labels,

@@ -9,6 +9,7 @@
 
 #include "core/config/types.h"
 #include "core/quant/scheme.h"
+#include "core/runtime/sampler.h"
 #include "modules/bitnet_config.h"
 #include "modules/block.h"
 #include "modules/pass.h"
@@ -63,6 +64,22 @@ class BitNetModelImpl : public torch::nn::Module {
 };
 TORCH_MODULE(BitNetModel);
 
+/// The head's own matrix, where it is not the embedding.
+class LmHeadImpl : public torch::nn::Module {
+ public:
+  LmHeadImpl(std::int64_t vocab, std::int64_t width, torch::Device device) {
+    weight = register_parameter("weight", torch::zeros({vocab, width}, device));
+  }
+  at::Tensor weight;  // [V, D]
+};
+TORCH_MODULE(LmHead);
+
+struct GenerateOptions {
+  std::int64_t max_new_tokens = 32;
+  runtime::SamplerOptions sampler;  // temperature 0 = greedy
+  std::uint64_t seed = 1;
+};
+
 class BitNetForCausalLMImpl : public torch::nn::Module {
  public:
   explicit BitNetForCausalLMImpl(const config::Model& model, torch::Device device = torch::kCPU);
@@ -77,6 +94,12 @@ class BitNetForCausalLMImpl : public torch::nn::Module {
   at::Tensor loss(const at::Tensor& ids, const at::Tensor& labels, const at::Tensor& mask = {});
   /// hidden [..., D] -> logits [..., V].
   at::Tensor head(const at::Tensor& hidden) const;
+
+  /// Continues each sequence of ids [B, T] (mask as in forward) in the present mode; new tokens per sequence,
+  /// EOS last when it came. Token t of sequence b is drawn with f(seed, b, t): a batch equals its sequences
+  /// one by one when greedy.
+  std::vector<std::vector<std::int64_t>> generate(const at::Tensor& ids, const at::Tensor& mask = {},
+                                                  const GenerateOptions& options = {});
 
   /// N(0, std²) by random_normal(seed, stream of the parameter's name, index); gains 1 (init.h).
   void initialise(std::uint64_t seed);
@@ -94,7 +117,7 @@ class BitNetForCausalLMImpl : public torch::nn::Module {
   const at::Tensor& head_weight() const { return tied_ ? model->embed_tokens->weight : lm_head->weight; }
 
   BitNetModel model{nullptr};
-  torch::nn::Linear lm_head{nullptr};  // empty when tied
+  LmHead lm_head{nullptr};  // empty when tied
 
  private:
   bool tied_;

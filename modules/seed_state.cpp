@@ -79,11 +79,12 @@ StateDict folded(const StateDict& state) {
 void load(torch::nn::Module& module, const std::string& prefix, const StateDict& given) {
   const at::NoGradGuard no_grad;
   StateDict state = folded(given);
+  std::int64_t missing_gains = 0;
   for (auto& item : module.named_parameters()) {
     const std::string name = prefix + item.key();
     const auto found = state.find(name);
     if (found == state.end() && name.find("_sub_norm.") != std::string::npos) {
-      log::warning(concat("state: ", name, " is missing; its gains become 1"));
+      missing_gains += 1;
       item.value().fill_(1.0f);
       continue;
     }
@@ -97,6 +98,9 @@ void load(torch::nn::Module& module, const std::string& prefix, const StateDict&
     item.value().copy_(found->second);
     state.erase(found);
   }
+  if (missing_gains > 0)
+    log::warning(concat("state: ", missing_gains,
+                        " sub-norms (attn_sub_norm, ffn_sub_norm) are missing; their gains become 1"));
   A48_CHECK(state.empty(), ErrorKind::bad_input, "state: ", state.begin()->first,
             " is no parameter of this model");
 }

@@ -100,16 +100,19 @@ at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight) {
   return wants_grad({x, weight}) ? ExactHead::apply(x, weight) : exact_logits(x.detach(), weight.detach());
 }
 
-at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target) {
-  const std::int64_t vocab = weight.size(0);
-  A48_CHECK(target.dim() == 1 && target.size(0) == x.size(0) && target.scalar_type() == at::kLong &&
+void check_targets(const at::Tensor& target, std::int64_t rows, std::int64_t vocab) {
+  A48_CHECK(target.dim() == 1 && target.size(0) == rows && target.scalar_type() == at::kLong &&
                 target.is_contiguous(),
             ErrorKind::config, "loss: one int64 target per row is needed");
-  for (std::int64_t r = 0; r < target.size(0); ++r) {
+  for (std::int64_t r = 0; r < rows; ++r) {
     const std::int64_t label = target.data_ptr<std::int64_t>()[r];
     A48_CHECK(label >= 0 && label < vocab, ErrorKind::bad_input, "loss: target ", label, " in row ", r,
               "; allowed: 0 to ", vocab - 1);
   }
+}
+
+at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target) {
+  check_targets(target, x.size(0), weight.size(0));
   if (wants_grad({x, weight})) return HeadLoss::apply(x, weight, target);
   const LossParts parts =
       loss_in_chunks(matrix_of(x.detach(), "hidden"), matrix_of(weight.detach(), "head"), target, false);

@@ -4,10 +4,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 namespace a48::ops {
 
 /// x [..., D], weight [V, D] -> [..., V], in the bits of numerics E3.
 at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight);
+
+/// One int64 target per row, each in [0, vocab); else Error naming the row.
+void check_targets(const at::Tensor& target, std::int64_t rows, std::int64_t vocab);
 
 /// Σ_r −ln softmax(x·Wᵀ)[r, target[r]], fp32, for x [R, D] and int64 target [R]. Logits exist for a few rows
 /// at a time: their gradient is computed with the loss and the products of backward are done at once, so that

@@ -1,0 +1,69 @@
+// BitLinear the module: cached codes, slots, the seed's quantizer classes.
+#include "modules/bit_linear.h"
+
+#include "core/ops/bit_linear.h"
+#include "modules/quantizers.h"
+#include "tests/modules/small_model.h"
+#include "tests/support/catch.h"
+
+namespace a48::test {
+
+TEST_CASE("S13: ternary codes are made once and again after every write to the master") {
+  const at::NoGradGuard no_grad;
+  nn::BitLinear layer(20, 10);
+  layer->weight.copy_(normal({10, 20}, 1));
+  const void* codes = layer->ternary().codes.data_ptr();
+  CHECK(layer->ternary().codes.data_ptr() == codes);
+  const at::Tensor before = layer->ternary().codes;
+  layer->weight.neg_();  // seen by the version counter
+  CHECK(torch::equal(layer->ternary().codes, -before));
+  CHECK(torch::equal(before, -layer->ternary().codes));  // an earlier result stays as it was
+  layer->weight.data_ptr<float>()[0] = 1e6f;             // not seen: a write through a pointer
+  layer->weights_changed();
+  CHECK(layer->ternary().codes[0][0].item<int>() == 1);
+  CHECK(layer->ternary().codes.count_nonzero().item<int>() == 1);  // all others are small beside it
+}
+
+TEST_CASE(
+    "slots choose the product: float, ternary with float input, quantized; float weights with quantized "
+    "input") {
+  nn::BitLinear layer(32, 6);
+  {
+    const at::NoGradGuard no_grad;
+    layer->weight.copy_(normal({6, 32}, 2));
+  }
+  const at::Tensor x = normal({4, 32}, 3);
+  layer->set_slot({quant::Scheme::fp, 1.0, false});
+  CHECK(same_bits(layer(x), at::linear(x, layer->weight)));
+  layer->set_slot({quant::Scheme::int4, 1.0, false});
+  CHECK(same_bits(layer(x), at::linear(ops::fake_quant(x, quant::Scheme::int4), layer->weight)));
+  const ops::LinearWeight weight{layer->weight, layer->ternary(), "w"};
+  layer->set_slot({quant::Scheme::fp, 1.0, true});
+  CHECK(same_bits(layer(x), ops::ternary_linear(x, {&weight, 1}).front()));
+  layer->set_slot({quant::Scheme::int8, 0.5, true});
+  CHECK(same_bits(layer(x), ops::bit_linear(x, {&weight, 1}, {quant::Scheme::int8, 0.5}).front()));
+  CHECK(layer(x).requires_grad());
+}
+
+TEST_CASE("S1, S2, S3: the seed's quantizer classes give right values and pass gradients") {
+  nn::Int4Quantizer int4;
+  nn::Int8Quantizer int8;
+  nn::Fp4Quantizer fp4;
+  nn::TernaryQuantizer ternary;
+  nn::TopKSparsifier topk(0.5);
+  const at::Tensor x = normal({2, 3, 64}, 4).requires_grad_();
+  CHECK(same_bits(int4(x), ops::fake_quant(x, quant::Scheme::int4)));
+  CHECK(same_bits(int8(x), ops::fake_quant(x, quant::Scheme::int8)));
+  CHECK(same_bits(fp4(x), ops::fake_quant(x, quant::Scheme::fp4)));
+  CHECK(int8->codes(x).codes.abs().max().item<int>() == 127);
+  CHECK(ternary->codes(x[0]).step.numel() == 1);
+  const auto [kept, mask] = topk->forward(x);
+  CHECK(mask.sum(-1).eq(32).all().item<bool>());
+  const at::Tensor smallest_kept = (x.abs() + (1 - mask) * 1e9).amin(-1),
+                   largest_dropped = (x.abs() * (1 - mask)).amax(-1);
+  CHECK(smallest_kept.ge(largest_dropped).all().item<bool>());
+  (int4(x).sum() + ternary(x).sum() + kept.sum()).backward();
+  CHECK(torch::equal(x.grad(), torch::full_like(x, 3.0)));
+}
+
+}  // namespace a48::test
