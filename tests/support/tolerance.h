@@ -57,6 +57,12 @@ inline constexpr double kTernaryZeros = 0.002;
 /// 19).
 inline constexpr double kRopeScore = 1e-5;
 
+/// A log-probability over `n` logits in fp64, summed in any order: n + 8 roundings (exp, sum, log,
+/// subtraction), each at most 2^-53 of what it rounds.
+inline double log_softmax_tolerance(std::int64_t n, double value) {
+  return static_cast<double>(n + 8) * 0x1p-53 * (1.0 + std::abs(value));
+}
+
 /// A central difference (f(x+h) - f(x-h)) / 2h in double against the exact derivative: truncation
 /// h^2 |f'''| / 6 plus rounding eps |f| / h. Best at h = cbrt(eps), where both are near eps^(2/3); `scale`
 /// bounds |f| and |f'''| together.
