@@ -26,7 +26,8 @@ OpenedModel open(const std::string& path, std::optional<quant::Mode> mode) {
   const std::size_t stage = stage_reached(checkpoint.config, checkpoint.step);
   const quant::Slots slots =
       slots_in_mode(checkpoint.config, stage, mode.value_or(checkpoint.config.stages[stage].mode));
-  opened.model = std::make_unique<nn::RowModel>(model, slots, opened.checkpoint);
+  opened.model = std::make_unique<nn::RowModel>(model, slots, opened.checkpoint,
+                                                checkpoint.config.stages[stage].data.sequence_length);
   return opened;
 }
 

@@ -29,7 +29,7 @@ inline Json tiny_config() {
               "warmup_steps": 3, "weight_decay": 0.1, "weight_decay_until": 0.5},
     "data": {"kind": "mock", "sequence_length": 16},
     "eval": {"interval": 0, "windows": 4, "prompts": []},
-    "run": {"max_steps": 20, "micro_batch_size": 4, "global_batch_size": 8, "seed": 5, "save_interval": 0,
+    "run": {"dir": "not written", "max_steps": 20, "micro_batch_size": 4, "global_batch_size": 8, "seed": 5, "save_interval": 0,
             "log_interval": 1000, "threads": 2}
   })",
                      "tiny_config");

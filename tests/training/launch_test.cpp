@@ -1,0 +1,173 @@
+#include "training/launch.h"
+
+#include <fstream>
+
+#include "core/config/print.h"
+#include "tests/support/catch.h"
+#include "tests/training/tiny_run.h"
+#include "training/scorer.h"
+
+namespace a48::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST_CASE(
+    "the same command again: a finished run says so, a stopped one goes on, --fresh keeps the old one "
+    "aside") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(5) == ExitCode::stopped);
+  REQUIRE(tiny.train() == ExitCode::done);
+  CHECK(tiny.events("step").size() == 20);
+  REQUIRE(tiny.train() == ExitCode::done);
+  CHECK(tiny.events("step").size() == 20);
+
+  train::TrainRequest fresh = tiny.request();
+  fresh.fresh = true;
+  fresh.stop_after = 2;
+  REQUIRE(train::run(fresh) == ExitCode::stopped);
+  CHECK(tiny.events("step").size() == 2);
+  CHECK(fs::exists(tiny.run().string() + ".old-1/results.json"));
+}
+
+TEST_CASE(
+    "C4: a field marked `same` that changed stops the resume with both values; others are told and logged") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(5) == ExitCode::stopped);
+  const Error error = error_of([&] { tiny.train({"run.seed=6", "model.hidden_size=64"}); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "run.seed: 5 in the run, 6 now"));
+  CHECK(contains(error.what(), "model.hidden_size: 32 in the run, 64 now"));
+
+  REQUIRE(tiny.train_and_stop(1, {"run.log_interval=7"}) == ExitCode::stopped);
+  const Json changes = tiny.events("resume").back().at("changes");
+  REQUIRE(changes.size() == 1);
+  CHECK(changes.as_array()[0].at("path").as_string() == "run.log_interval");
+}
+
+TEST_CASE("T4: another horizon keeps the step; a rising learning rate needs its own flag") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(15) == ExitCode::stopped);
+  const Error error = error_of([&] { tiny.train({"run.max_steps=40"}); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "--raise-lr"));
+  train::TrainRequest raised = tiny.request({"run.max_steps=40"});
+  raised.raise_lr = true;
+  raised.stop_after = 1;
+  REQUIRE(train::run(raised) == ExitCode::stopped);
+  CHECK(tiny.events("step").back().at("step").as_int() == 16);
+}
+
+TEST_CASE("--resume takes a run or one checkpoint; what is not there is bad input") {
+  TinyRun tiny({"run.save_interval=5", "run.keep_last=9"});
+  REQUIRE(tiny.train_and_stop(12) == ExitCode::stopped);
+  train::TrainRequest resume;
+  resume.resume = tiny.run().string();
+  resume.stop_after = 1;
+  REQUIRE(train::run(resume) == ExitCode::stopped);
+  CHECK(tiny.events("step").back().at("step").as_int() == 13);
+
+  resume.resume = tiny.checkpoint(5).string();
+  REQUIRE(train::run(resume) == ExitCode::stopped);
+  CHECK(tiny.events("step").back().at("step").as_int() == 6);
+  CHECK_FALSE(fs::exists(tiny.checkpoint(12)));  // of the history that was left
+  CHECK(fs::exists(tiny.checkpoint(12).string() + ".superseded"));
+
+  std::ofstream(tiny.checkpoint(6) / "model.safetensors", std::ios::app) << "x";
+  resume.resume = tiny.checkpoint(6).string();
+  CHECK(error_of([&] { train::run(resume); }).kind() == ErrorKind::bad_input);  // never falls back
+  resume.resume = tiny.checkpoint(999).string();
+  CHECK(error_of([&] { train::run(resume); }).kind() == ErrorKind::bad_input);
+  resume.resume = tiny.folder().string();
+  CHECK(error_of([&] { train::run(resume); }).kind() == ErrorKind::bad_input);
+}
+
+TEST_CASE("a run that was moved goes on where it is now") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(3) == ExitCode::stopped);
+  fs::rename(tiny.run(), tiny.folder() / "moved");
+  train::TrainRequest resume;
+  resume.resume = (tiny.folder() / "moved").string();
+  resume.stop_after = 1;
+  REQUIRE(train::run(resume) == ExitCode::stopped);
+  CHECK_FALSE(fs::exists(tiny.run()));
+  CHECK(fs::exists(tiny.folder() / "moved/checkpoints/step-00000004"));
+}
+
+TEST_CASE("two processes never train in one folder") {
+  const TempDir run;
+  const train::RunLock lock(run.path());
+  const Error error = error_of([&] { const train::RunLock other(run.path()); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "in use by process"));
+}
+
+TEST_CASE("other training data than the checkpoint's is refused") {
+  TinyRun tiny;
+  tiny.with_text(2000);
+  REQUIRE(tiny.train_and_stop(3) == ExitCode::stopped);
+  data::PrepareRequest other;
+  write_file(tiny.folder() / "text.txt", tiny_text(2100));
+  other.texts = {(tiny.folder() / "text.txt").string()};
+  other.out = (tiny.folder() / "data").string();
+  other.tokenizer = "bytes";
+  other.val_fraction = 0.2;
+  other.force = true;
+  data::prepare(other);
+  const Error error = error_of([&] { tiny.train(); });
+  CHECK(error.kind() == ErrorKind::bad_input);
+  CHECK(contains(error.what(), "fingerprint"));
+}
+
+TEST_CASE("what does not fit or is not there yet is refused before the run begins") {
+  TinyRun tiny;
+  const Error memory = error_of([&] {
+    tiny.train({"model.hidden_size=131072", "model.intermediate_size=131072"});
+  });
+  CHECK(memory.kind() == ErrorKind::no_resources);
+  CHECK(contains(memory.what(), "GB"));
+  CHECK(error_of([&] { tiny.train({"run.device=cuda"}); }).kind() == ErrorKind::no_resources);
+  CHECK_FALSE(fs::exists(tiny.run() / "checkpoints"));
+}
+
+TEST_CASE("C7: a dry run makes one step per stage and leaves no trace") {
+  TinyRun tiny;
+  train::TrainRequest dry = tiny.request();
+  dry.dry_run = true;
+  CHECK(train::run(dry) == ExitCode::done);
+  CHECK_FALSE(fs::exists(tiny.run()));
+}
+
+TEST_CASE("open_model: the checkpoint of a run as a language model, in its own mode or another") {
+  TinyRun tiny;
+  tiny.with_text(2000);
+  REQUIRE(tiny.train() == ExitCode::done);
+  const train::OpenedModel opened = train::open_model(tiny.run().string());
+  CHECK(opened.step == 20);
+  CHECK(opened.model->info().mode == "a4.8");
+  CHECK(opened.model->info().sequence_length == 16);
+  CHECK(opened.tokenizer_path.empty());  // bytes
+  CHECK(train::open_model(tiny.checkpoint(12).string()).model->info().mode ==
+        "a8");  // just before the switch
+  CHECK(train::open_model(tiny.run().string(), quant::Mode::a16).model->info().mode == "a16");
+  CHECK(error_of([&] { train::open_model((tiny.folder() / "none").string()); }).kind() ==
+        ErrorKind::bad_input);
+}
+
+TEST_CASE("D6: the spans read at a step are those of its batch") {
+  TinyRun tiny({"stages.1.data.sequence_length=8"});
+  tiny.with_text(2000);
+  REQUIRE(tiny.train() == ExitCode::done);
+  const Json first = train::data_read_at(tiny.run().string(), 1),
+             switched = train::data_read_at(tiny.run().string(), 13);
+  CHECK(first.at("spans").size() == 8);
+  CHECK(first.at("spans").as_array()[0].at("count").as_int() == 17);
+  CHECK(switched.at("stream").as_int() == 1);
+  CHECK(switched.at("consumed").as_int() == 0);
+  const Json state = Json::parse(read_file(tiny.checkpoint(20) / "trainer_state.json"), "state");
+  CHECK(train::data_read_at(tiny.run().string(), 20).at("consumed").as_int() + 8 ==
+        state.at("consumed").as_int());
+}
+
+}  // namespace
+}  // namespace a48::test

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Stops a real `a48 train` at random moments and shows that nothing is lost (training.md R3, 1.6); every exit code once.
+
+    signals_test.py PATH_TO_a48 [stops]
+
+SIGTERM: exit status 6, and in the end the bits of a run that was never stopped. kill -9: at most the steps since the last checkpoint
+are made again, and again the same bits. A second signal: 128 + its number.
+Exit status: 0 all held, 1 not.
+"""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+DONE, USAGE, BAD_INPUT, CHECK_FAILED, NOT_FINITE, STOPPED, NO_RESOURCES = 0, 2, 3, 4, 5, 6, 7
+STEPS, SAVE_INTERVAL = 60, 5
+SEED = int(os.environ.get("A48_TEST_SEED", "48"))
+
+CONFIG = {
+    "model": {"vocab_size": 259, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
+              "max_position_embeddings": 64},
+    "stages": [{"mode": "a8", "until": 0.6}, {"mode": "a4.8", "until": 1.0}],
+    "optim": {"learning_rate": 4e-3, "second_learning_rate": 2e-3, "min_lr": 1e-4, "warmup_steps": 3},
+    "data": {"sequence_length": 32},
+    "eval": {"interval": 10, "windows": 8, "prompts": ["light and"], "sample_tokens": 8},
+    "run": {"max_steps": STEPS, "micro_batch_size": 4, "global_batch_size": 8, "save_interval": SAVE_INTERVAL,
+            "state_hash": True, "threads": 1},
+}
+
+failures = []
+
+
+def expect(condition, message):
+    if not condition:
+        failures.append(message)
+        print(f"FAILED: {message}", flush=True)
+
+
+def start(a48, *arguments):
+    return subprocess.Popen([a48, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process, timeout=120):
+    output, _ = process.communicate(timeout=timeout)
+    return process.returncode, output
+
+
+def events(run, kind):
+    path = run / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [json.loads(line) for line in lines]  # a line that was cut would not parse
+    return [event for event in found if event["event"] == kind]
+
+
+def hashes(run):
+    return {event["step"]: event["state_hash"] for event in events(run, "step")}
+
+
+def saved_step(run):
+    steps = [int(p.name[5:]) for p in (run / "checkpoints").glob("step-*") if p.name[5:].isdigit()]
+    return max(steps, default=0)
+
+
+def random_stops(a48, config, folder, reference, seconds, stops, choose):
+    """Stops at random moments until the run is done; returns the number of stops that hit a living process."""
+    run, hits = folder / "stopped", 0
+    for attempt in range(20 * stops):
+        process = start(a48, "train", config, f"run.dir={run}")
+        if hits < stops:
+            time.sleep(choose.uniform(0.0, 1.3 * seconds / stops))
+            process.send_signal(signal.SIGTERM)
+        status, output = finish(process)
+        if status == DONE:
+            if hits >= stops or saved_step(run) == STEPS:
+                break
+            continue
+        if status == -signal.SIGTERM:  # before the program could install its handler: nothing was begun
+            continue
+        hits += 1
+        expect(status == STOPPED, f"SIGTERM number {hits}: exit status {status}\n{output}")
+        leftovers = [p.name for p in (run / "checkpoints").glob(".tmp-*")] if run.exists() else []
+        expect(not leftovers, f"SIGTERM number {hits} left {leftovers}")
+        if status != STOPPED:
+            return hits
+    expect(hashes(run) == reference, "after the SIGTERMs the run's states differ from the straight run's")
+    return hits
+
+
+def random_kills(a48, config, folder, reference, seconds, kills, choose):
+    run = folder / "killed"
+    for _ in range(kills):
+        process = start(a48, "train", config, f"run.dir={run}")
+        time.sleep(choose.uniform(0.2, max(0.3, seconds / 2)))
+        process.kill()
+        finish(process)
+        made = max(hashes(run), default=0)
+        expect(made - saved_step(run) <= SAVE_INTERVAL,
+               f"kill -9 at step {made} found the last checkpoint at {saved_step(run)}")
+    status, output = finish(start(a48, "train", config, f"run.dir={run}"))
+    expect(status == DONE, f"after kill -9: exit status {status}\n{output}")
+    expect(hashes(run) == reference, "after the kills the run's states differ from the straight run's")
+    hidden = [p.name for p in (run / "checkpoints").iterdir() if p.name.startswith(".")]
+    expect(not hidden, f"left over after the kills: {hidden}")
+
+
+def wait_for_step(run, step, seconds=60):
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        if max(hashes(run), default=0) >= step:
+            return
+        time.sleep(0.02)
+    expect(False, f"{run.name} did not reach step {step}")
+
+
+def second_signal(a48, config, folder):
+    run = folder / "twice"
+    process = start(a48, "train", config, f"run.dir={run}", "run.global_batch_size=256", "run.micro_batch_size=256")
+    wait_for_step(run, 1)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    status, output = finish(process)
+    expect(status in (128 + signal.SIGINT, 128 + signal.SIGTERM), f"a second signal: exit status {status}\n{output}")
+
+
+def exit_codes(a48, config, folder, run):
+    def status_of(wanted, *arguments, says=""):
+        status, output = finish(start(a48, *arguments))
+        expect(status == wanted, f"a48 {' '.join(map(str, arguments))}: exit status {status}, expected {wanted}\n{output}")
+        expect(says in output, f"a48 {' '.join(map(str, arguments))} does not say '{says}'\n{output}")
+
+    status_of(DONE, "train", config, f"run.dir={run}", says="is finished")
+    status_of(USAGE, "train", config, f"run.dir={folder / 'x'}", "run.max_stepps=3", says="max_steps")
+    status_of(USAGE, "train", config, f"run.dir={run}", "run.seed=2", says="run.seed")
+    status_of(BAD_INPUT, "train", config, f"run.dir={folder / 'x'}", "data.path=/nowhere", says="/nowhere")
+    status_of(BAD_INPUT, "train", "--resume", folder / "nothing")
+    status_of(NOT_FINITE, "train", config, f"run.dir={folder / 'hot'}", "optim.learning_rate=1e30",
+              "optim.second_learning_rate=1e30", "optim.schedule=constant", "optim.warmup_steps=0", "optim.grad_clip=0",
+              says="in a row")
+    status_of(STOPPED, "train", config, f"run.dir={folder / 'limit'}", "run.max_minutes=0.00001", says="run.max_minutes")
+    status_of(NO_RESOURCES, "train", config, f"run.dir={folder / 'x'}", "run.device=cuda", says="cpu")
+
+    # An altered weight: found by a verifying look, and by the resume, which falls back.
+    newest = run / "checkpoints" / f"step-{STEPS:08}" / "model.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-1] ^= 1
+    newest.write_bytes(data)
+    status_of(BAD_INPUT, "inspect", newest.parent, "--verify", says="model.safetensors")
+    status_of(DONE, "train", config, f"run.dir={run}", says="falling back")
+
+
+def main():
+    a48, stops = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 6
+    choose = random.Random(SEED)
+    print(f"seed: {SEED} (A48_TEST_SEED sets another)")
+    with tempfile.TemporaryDirectory(prefix="a48-signals-") as name:
+        folder = pathlib.Path(name)
+        words = ["light", "and", "the", "water", "day", "was", "called", "night", "earth", "first"]
+        text = random.Random(1)
+        (folder / "text.txt").write_text("\n".join(" ".join(text.choice(words) for _ in range(9)) for _ in range(300)))
+        status, output = finish(start(a48, "prepare", "--out", folder / "data", "--tokenizer", "bytes", folder / "text.txt"))
+        expect(status == DONE, f"prepare: exit status {status}\n{output}")
+        config = folder / "config.json"
+        config.write_text(json.dumps(CONFIG | {"data": CONFIG["data"] | {"path": str(folder / "data")}}))
+
+        straight = folder / "straight"
+        begin = time.time()
+        status, output = finish(start(a48, "train", config, f"run.dir={straight}"))
+        seconds = time.time() - begin
+        expect(status == DONE, f"the straight run: exit status {status}\n{output}")
+        reference = hashes(straight)
+        expect(len(reference) == STEPS, f"the straight run logged {len(reference)} steps")
+        if not failures:
+            hits = random_stops(a48, config, folder, reference, seconds, stops, choose)
+            print(f"{hits} SIGTERMs in a run of {seconds:.1f} s")
+            random_kills(a48, config, folder, reference, seconds, max(2, stops // 3), choose)
+            second_signal(a48, config, folder)
+            exit_codes(a48, config, folder, straight)
+    print("all held" if not failures else f"{len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
