@@ -128,4 +128,26 @@ TEST_CASE("json: objects keep their order, and equality ignores it") {
   CHECK_FALSE(Json(1) == Json(1.0));
 }
 
+TEST_CASE("json: any truncation or changed byte is parsed or refused, never worse") {
+  const std::string text =
+      R"({"a": [1, -2.5e3, {"k\"\u00e9é": null}], "b": "x\\", "a2": [true, false, [[]]]})";
+  CHECK_NOTHROW(Json::parse(text, ""));
+  const auto survives = [](const std::string& bytes) {
+    try {
+      const Json value = Json::parse(bytes, "f");
+      return Json::parse(value.dump(), "f") == value;
+    } catch (const Error&) {
+      return true;
+    }
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    REQUIRE_THROWS_AS(Json::parse(text.substr(0, i), "f"), Error);
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string changed = text;
+      changed[i] = static_cast<char>(byte);
+      REQUIRE(survives(changed));
+    }
+  }
+}
+
 }  // namespace a48::test
