@@ -67,7 +67,9 @@ struct InspectOptions {
   bool verify = false;    // read everything: hashes, ids, finite values
   std::int64_t step = 0;  // of a run: the tokens that this step read; 0 = not asked
 };
-ExitCode run_inspect(const InspectOptions& options);
+/// Which tokens a step of a run read; needs the trainer's knowledge, hence handed in by main.cpp.
+using StepReader = std::function<Json(const std::string& run, std::int64_t step)>;
+ExitCode run_inspect(const InspectOptions& options, const StepReader& data_read_at);
 
 struct BenchOptions {
   train::BenchRequest request;

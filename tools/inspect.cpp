@@ -199,10 +199,10 @@ Json of_run(const Path& run, bool verify) {
   return result;
 }
 
-Json gather(const InspectOptions& options) {
+Json gather(const InspectOptions& options, const StepReader& data_read_at) {
   const Path path = options.path;
   A48_CHECK(fs::exists(path), ErrorKind::bad_input, options.path, " does not exist");
-  if (options.step > 0) return train::data_read_at(options.path, options.step);
+  if (options.step > 0) return data_read_at(options.path, options.step);
   if (fs::is_directory(path)) {
     if (fs::exists(path / "checkpoints")) return of_run(path, options.verify);
     if (fs::exists(path / "manifest.json")) return of_checkpoint(path, options.verify);
@@ -251,8 +251,8 @@ void print(const Json& value, int indent) {
 
 }  // namespace
 
-ExitCode run_inspect(const InspectOptions& options) {
-  const Json result = gather(options);
+ExitCode run_inspect(const InspectOptions& options, const StepReader& data_read_at) {
+  const Json result = gather(options, data_read_at);
   if (options.json) {
     std::cout << result.dump(2) << "\n";
   } else {

@@ -7,11 +7,14 @@ SIGTERM: exit status 6, and in the end the bits of a run that was never stopped.
 are made again, and again the same bits. A second signal: 128 + its number.
 Exit status: 0 all held, 1 not.
 """
+import hashlib
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,13 +69,13 @@ def saved_step(run):
     return max(steps, default=0)
 
 
-def random_stops(a48, config, folder, reference, seconds, stops, choose):
+def random_stops(a48, config, folder, reference, startup, seconds, stops, choose):
     """Stops at random moments until the run is done; returns the number of stops that hit a living process."""
     run, hits = folder / "stopped", 0
-    for attempt in range(20 * stops):
+    for _ in range(20 * stops):
         process = start(a48, "train", config, f"run.dir={run}")
         if hits < stops:
-            time.sleep(choose.uniform(0.0, 1.3 * seconds / stops))
+            time.sleep(startup * choose.uniform(0.5, 1.2) + choose.uniform(0.0, 1.3 * seconds / stops))
             process.send_signal(signal.SIGTERM)
         status, output = finish(process)
         if status == DONE:
@@ -91,11 +94,11 @@ def random_stops(a48, config, folder, reference, seconds, stops, choose):
     return hits
 
 
-def random_kills(a48, config, folder, reference, seconds, kills, choose):
+def random_kills(a48, config, folder, reference, startup, seconds, kills, choose):
     run = folder / "killed"
     for _ in range(kills):
         process = start(a48, "train", config, f"run.dir={run}")
-        time.sleep(choose.uniform(0.2, max(0.3, seconds / 2)))
+        time.sleep(startup + choose.uniform(0.0, seconds / 2))
         process.kill()
         finish(process)
         made = max(hashes(run), default=0)
@@ -127,6 +130,23 @@ def second_signal(a48, config, folder):
     expect(status in (128 + signal.SIGINT, 128 + signal.SIGTERM), f"a second signal: exit status {status}\n{output}")
 
 
+def with_nan(checkpoint, run):
+    """A copy of a checkpoint whose weights end in a NaN, with hashes that fit: no file check can find it."""
+    copy = run / "checkpoints" / checkpoint.name
+    shutil.copytree(checkpoint, copy)
+    weights = copy / "model.safetensors"
+    data = weights.read_bytes()[:-4] + struct.pack("<f", float("nan"))
+    weights.write_bytes(data)
+    manifest = copy / "manifest.json"
+    text = manifest.read_text()
+    old = {entry["name"]: entry["sha256"] for entry in json.loads(text)["files"]}["model.safetensors"]
+    text = text.replace(old, hashlib.sha256(data).hexdigest())
+    own = json.loads(text)["self_sha256"]
+    text = text.replace(own, hashlib.sha256(text.replace(own, "0" * 64).encode()).hexdigest())
+    manifest.write_text(text)
+    return copy
+
+
 def exit_codes(a48, config, folder, run):
     def status_of(wanted, *arguments, says=""):
         status, output = finish(start(a48, *arguments))
@@ -138,9 +158,9 @@ def exit_codes(a48, config, folder, run):
     status_of(USAGE, "train", config, f"run.dir={run}", "run.seed=2", says="run.seed")
     status_of(BAD_INPUT, "train", config, f"run.dir={folder / 'x'}", "data.path=/nowhere", says="/nowhere")
     status_of(BAD_INPUT, "train", "--resume", folder / "nothing")
-    status_of(NOT_FINITE, "train", config, f"run.dir={folder / 'hot'}", "optim.learning_rate=1e30",
-              "optim.second_learning_rate=1e30", "optim.schedule=constant", "optim.warmup_steps=0", "optim.grad_clip=0",
-              says="in a row")
+    poisoned = with_nan(run / "checkpoints" / f"step-{STEPS:08}", folder / "poisoned")
+    status_of(NOT_FINITE, "train", config, f"run.dir={folder / 'nan'}", f"init.from={poisoned}", says="in a row")
+    expect((folder / "nan" / "rejected-step-1.json").exists(), "the first rejected step left no dump")
     status_of(STOPPED, "train", config, f"run.dir={folder / 'limit'}", "run.max_minutes=0.00001", says="run.max_minutes")
     status_of(NO_RESOURCES, "train", config, f"run.dir={folder / 'x'}", "run.device=cuda", says="cpu")
 
@@ -169,15 +189,20 @@ def main():
 
         straight = folder / "straight"
         begin = time.time()
-        status, output = finish(start(a48, "train", config, f"run.dir={straight}"))
-        seconds = time.time() - begin
+        process = start(a48, "train", config, f"run.dir={straight}")
+        while not (straight / "metrics.jsonl").exists() and process.poll() is None:
+            time.sleep(0.01)
+        startup = time.time() - begin
+        status, output = finish(process)
+        seconds = time.time() - begin - startup
         expect(status == DONE, f"the straight run: exit status {status}\n{output}")
         reference = hashes(straight)
         expect(len(reference) == STEPS, f"the straight run logged {len(reference)} steps")
         if not failures:
-            hits = random_stops(a48, config, folder, reference, seconds, stops, choose)
-            print(f"{hits} SIGTERMs in a run of {seconds:.1f} s")
-            random_kills(a48, config, folder, reference, seconds, max(2, stops // 3), choose)
+            hits = random_stops(a48, config, folder, reference, startup, seconds, stops, choose)
+            expect(2 * hits >= stops, f"only {hits} of {stops} SIGTERMs met a run")
+            print(f"{hits} SIGTERMs in a run of {seconds:.1f} s after {startup:.1f} s of start-up")
+            random_kills(a48, config, folder, reference, startup, seconds, max(2, stops // 3), choose)
             second_signal(a48, config, folder)
             exit_codes(a48, config, folder, straight)
     print("all held" if not failures else f"{len(failures)} failures")
