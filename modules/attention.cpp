@@ -1,3 +1,5 @@
+// q, k, v from one input; rotated; attention by cache, exact or fused; sub-norm; o_proj. Next:
+// bit_linear.cpp.
 #include "modules/attention.h"
 
 #include "core/base/check.h"

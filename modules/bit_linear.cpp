@@ -1,3 +1,5 @@
+// Which product a linear layer runs, by its slot: float, ternary with float input, or integer codes. Next:
+// core/ops/bit_linear.cpp.
 #include "modules/bit_linear.h"
 
 #include "core/base/check.h"

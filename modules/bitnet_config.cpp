@@ -1,3 +1,4 @@
+// The seed's field names as config::Model.
 #include "modules/bitnet_config.h"
 
 namespace a48::nn {

@@ -1,3 +1,5 @@
+// A block's algebra: two normed branches on the residual stream. Next: attention.cpp and feed_forward.cpp,
+// whose products are in bit_linear.cpp.
 #include "modules/block.h"
 
 #include "modules/token_rows.h"

@@ -1,3 +1,4 @@
+// The network on rows of real tokens: embedding, blocks, final norm, head, loss. Next: block.cpp.
 #include "modules/causal_lm.h"
 
 #include "core/base/check.h"

@@ -101,7 +101,7 @@ class BitNetForCausalLMImpl : public torch::nn::Module {
   std::vector<std::vector<std::int64_t>> generate(const at::Tensor& ids, const at::Tensor& mask = {},
                                                   const GenerateOptions& options = {});
 
-  /// N(0, std²) by random_normal(seed, stream of the parameter's name, index); gains 1 (init.h).
+  /// N(0, std²) by random_normal(seed, stream_of("init:" + parameter name), index); gains 1 (init.h).
   void initialise(std::uint64_t seed);
   /// The stage switch: quantizers only, no weight.
   void set_slots(const quant::Slots& slots) { model->set_slots(slots); }

@@ -1,3 +1,4 @@
+// gate and up from one input, gated unit, sub-norm, down_proj. Next: bit_linear.cpp.
 #include "modules/feed_forward.h"
 
 #include "core/base/check.h"

@@ -1,3 +1,4 @@
+// Normal numbers by counter, split over threads. Next: core/base/rng.h.
 #include "modules/init.h"
 
 #include <cmath>

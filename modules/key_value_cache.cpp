@@ -1,3 +1,4 @@
+// Growing key/value rows per sequence and layer. Next: core/kernels/api.h (attention_rows).
 #include "modules/key_value_cache.h"
 
 #include <algorithm>

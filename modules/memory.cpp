@@ -1,3 +1,4 @@
+// What Linux says is free: /proc/meminfo and the control group.
 #include "modules/memory.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The seed API's two makers.
 #include "modules/modules.h"
 
 namespace a48 {

@@ -1,3 +1,4 @@
+// Next: core/ops/rms_norm.cpp.
 #include "modules/norm.h"
 
 #include "core/ops/rms_norm.h"

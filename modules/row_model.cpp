@@ -1,3 +1,5 @@
+// feed: check, append to the cache, run the blocks on the rows, head for the wanted ones. Next: causal_lm.cpp
+// (forward_rows).
 #include "modules/row_model.h"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// Reading, renaming and folding the seed's weights.
 #include "modules/seed_state.h"
 
 #include <algorithm>

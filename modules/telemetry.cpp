@@ -1,3 +1,4 @@
+// Counts over ternary codes and saved storages. Next: core/ops/saved_bytes.h.
 #include "modules/telemetry.h"
 
 #include "core/base/check.h"

@@ -1,3 +1,4 @@
+// From [B, T] with a mask to rows of real tokens, and back.
 #include "modules/token_rows.h"
 
 #include "core/base/check.h"

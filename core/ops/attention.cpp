@@ -1,3 +1,4 @@
+// Two implementations of one attention. Next: core/kernels/cpu/attention_rows.cpp.
 #include "core/ops/attention.h"
 
 #include <ATen/TensorOperators.h>

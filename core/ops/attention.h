@@ -11,8 +11,8 @@ namespace a48::ops {
 
 struct AttentionShape {
   std::int64_t heads = 1, kv_heads = 1, head_dim = 0;
-  std::vector<std::int64_t>
-      begin;  // [sequences + 1]: sequence s holds rows begin[s] … begin[s+1]−1, in order
+  /// [sequences + 1]: sequence s holds rows begin[s] … begin[s+1]−1, in order.
+  std::vector<std::int64_t> begin;
 };
 
 /// q [R, H·hd], k and v [R, KV·hd] -> [R, H·hd]; row t sees the rows of its sequence up to itself. Scores are

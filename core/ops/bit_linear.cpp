@@ -1,3 +1,5 @@
+// The product on integer codes and its straight-through backward. Next: core/kernels/cpu/quantize_rows.cpp,
+// then gemm_ternary.cpp beside it.
 #include "core/ops/bit_linear.h"
 
 #include <ATen/ops/addmm.h>

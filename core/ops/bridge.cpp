@@ -1,3 +1,4 @@
+// The checks between tensors and views.
 #include "core/ops/bridge.h"
 
 #include <ATen/core/grad_mode.h>

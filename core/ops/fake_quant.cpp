@@ -1,3 +1,4 @@
+// Quantize and decode. Next: core/kernels/cpu/quantize_rows.cpp.
 #include "core/ops/fake_quant.h"
 
 #include <ATen/ops/empty.h>

@@ -1,3 +1,4 @@
+// The gated unit and its derivative. Next: core/kernels/cpu/glu_rows.cpp.
 #include "core/ops/glu.h"
 
 #include <torch/csrc/autograd/custom_function.h>

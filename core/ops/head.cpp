@@ -1,3 +1,4 @@
+// Logits and loss, a few rows at a time. Next: core/kernels/cpu/head_rows.cpp (exact head).
 #include "core/ops/head.h"
 
 #include <ATen/TensorOperators.h>

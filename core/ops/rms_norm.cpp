@@ -1,3 +1,4 @@
+// The norm and its derivative. Next: core/kernels/cpu/rms_norm_rows.cpp.
 #include "core/ops/rms_norm.h"
 
 #include <ATen/ops/empty.h>

@@ -1,3 +1,4 @@
+// Rotation forth and, for the derivative, back. Next: core/kernels/cpu/rope_rows.cpp.
 #include "core/ops/rope.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -57,6 +58,12 @@ RopeTables rope_tables(std::int64_t positions, std::int64_t head_dim, double the
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
                 const RopeTables& tables) {
+  const std::int32_t* positions = position.data_ptr<std::int32_t>();
+  for (std::int64_t r = 0; r < position.numel(); ++r) {
+    A48_CHECK(positions[r] >= 0 && positions[r] < tables.cos.size(0), ErrorKind::config, "position ",
+              positions[r], "; the model's context is ", tables.cos.size(0),
+              " tokens (model.max_position_embeddings)");
+  }
   A48_ASSERT(x.dim() == 2 && position.numel() == x.size(0) && x.size(1) == heads * 2 * tables.cos.size(1));
   return wants_grad(x) ? Rope::apply(x, position, heads, tables.cos, tables.sin)
                        : rotated(x.detach(), position, heads, tables.cos, tables.sin, false);

@@ -1,3 +1,4 @@
+// One counter at a time, asked by every operation that saves.
 #include "core/ops/saved_bytes.h"
 
 #include "core/base/check.h"

@@ -1,3 +1,4 @@
+// The record of the first non-finite finding.
 #include "core/ops/status.h"
 
 #include <mutex>

@@ -1,3 +1,4 @@
+// Codes of a master, and codes as float operands. Next: core/kernels/cpu/ternarize_weight.cpp.
 #include "core/ops/ternary_weight.h"
 
 #include "core/kernels/api.h"

@@ -1,3 +1,4 @@
+// LibTorch's pool as the backend of core/base/parallel.h.
 #include "core/ops/threads.h"
 
 #include <ATen/Parallel.h>
@@ -30,11 +31,10 @@ void set_torch_threads(int threads) { at::set_num_threads(threads); }
 void use_torch_threads() {
   set_parallel_backend({set_torch_threads, run_on_torch});
 #ifdef __GLIBC__
-  // By default glibc maps each block above 32 MiB anew and gives memory at the top back: every step then pays
-  // a page fault for each 4 KiB of its activations.
-  constexpr int kKeepBelow = 1 << 30;
-  mallopt(M_MMAP_THRESHOLD, kKeepBelow);
-  mallopt(M_TRIM_THRESHOLD, kKeepBelow);
+  // Blocks up to the largest threshold that glibc takes come from the heap, and the heap keeps what it has:
+  // else every step would pay a page fault for each 4 KiB of its activations.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
 #endif
 }
 

@@ -1,3 +1,4 @@
+// The survivors' mask. Next: core/kernels/api.h (topk_rows), core/quant/topk.h.
 #include "core/ops/topk.h"
 
 #include <ATen/ops/mul.h>

@@ -62,6 +62,20 @@ TEST_CASE(
         std::vector<std::string>{"model.layers.0.mlp.gate_proj.weight"});
 }
 
+TEST_CASE("two runs of one build give the same bits: losses, weights, gradients") {
+  const auto run = [] {
+    nn::BitNetForCausalLM model = build(tiny_model(), quant::Mode::a4_8);
+    train(model, random_ids(4, 33, 61), 5);
+    return model;
+  };
+  nn::BitNetForCausalLM one = run(), again = run();
+  const auto wanted = again->named_parameters();
+  for (const auto& item : one->named_parameters()) {
+    CHECK(same_bits(item.value().detach(), wanted[item.key()].detach()));
+    CHECK(same_bits(item.value().grad(), wanted[item.key()].grad()));
+  }
+}
+
 TEST_CASE("the ternary histogram counts each code") {
   const nn::TernaryHistogram counts = nn::histogram(torch::tensor({{1, 0, -1}, {0, 0, 1}}, torch::kChar));
   CHECK(counts.minus == 1);

@@ -87,6 +87,12 @@ TEST_CASE("check 19: RoPE equals the half-split formula and rotates back in its 
   }
 }
 
+TEST_CASE("a position outside the tables is refused") {
+  const ops::RopeTables tables = ops::rope_tables(8, 4, 10000.0);
+  CHECK_ERROR(ops::rope(torch::zeros({1, 4}), torch::tensor({8}, torch::kInt), 1, tables), ErrorKind::config,
+              "position 8", "context is 8");
+}
+
 TEST_CASE("check 19: scores depend on position differences only") {
   constexpr double kSpecified = 1e-5;
   for (const std::int64_t hd : {64, 100}) {
