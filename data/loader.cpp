@@ -25,9 +25,9 @@ void append_bos_windows(const Shard& shard, std::size_t index, std::int32_t bos,
   }
 }
 
-/// A piece of a shard, without the BOS in front.
+/// A piece of a shard or document (its index), without the BOS in front.
 struct PieceSpan {
-  std::size_t shard = 0;
+  std::size_t source = 0;
   std::int64_t begin = 0, count = 0;
   bool starts_document = false;
 };
@@ -151,7 +151,7 @@ EvaluationPieces evaluation_pieces(const ShardSet& val, std::int64_t sequence_le
   EvaluationPieces pieces;
   for (const PieceSpan& span : evenly_spaced(piece_spans(val, scored_per_piece(sequence_length)), limit)) {
     std::vector<std::int64_t> scored(static_cast<std::size_t>(span.count));
-    val.read(span.shard, span.begin, span.count, vocab, scored.data());
+    val.read(span.source, span.begin, span.count, vocab, scored.data());
     std::vector<std::int32_t> ids{val.bos_id};
     for (const std::int64_t id : scored) ids.push_back(static_cast<std::int32_t>(id));
     pieces.ids.push_back(std::move(ids));
@@ -161,16 +161,20 @@ EvaluationPieces evaluation_pieces(const ShardSet& val, std::int64_t sequence_le
 }
 
 EvaluationPieces pieces_of_documents(const std::vector<std::vector<std::int32_t>>& documents,
-                                     std::int32_t bos_id, std::int64_t sequence_length) {
-  EvaluationPieces pieces;
-  for (const auto& document : documents) {
-    cut_document(static_cast<std::int64_t>(document.size()), scored_per_piece(sequence_length),
+                                     std::int32_t bos_id, std::int64_t sequence_length, std::int64_t limit) {
+  std::vector<PieceSpan> spans;
+  for (std::size_t index = 0; index < documents.size(); ++index)
+    cut_document(static_cast<std::int64_t>(documents[index].size()), scored_per_piece(sequence_length),
                  [&](std::int64_t from, std::int64_t length, bool first) {
-                   std::vector<std::int32_t> ids{bos_id};
-                   ids.insert(ids.end(), document.begin() + from, document.begin() + from + length);
-                   pieces.ids.push_back(std::move(ids));
-                   pieces.starts_document.push_back(first);
+                   spans.push_back({index, from, length, first});
                  });
+  EvaluationPieces pieces;
+  for (const PieceSpan& span : evenly_spaced(spans, limit)) {
+    const auto begin = documents[span.source].begin() + span.begin;
+    std::vector<std::int32_t> ids{bos_id};
+    ids.insert(ids.end(), begin, begin + span.count);
+    pieces.ids.push_back(std::move(ids));
+    pieces.starts_document.push_back(span.starts_document);
   }
   return pieces;
 }

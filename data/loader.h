@@ -60,7 +60,8 @@ EvaluationPieces evaluation_pieces(const ShardSet& val, std::int64_t sequence_le
                                    std::int64_t limit);
 /// The same for texts given as ids, one document each, without BOS.
 EvaluationPieces pieces_of_documents(const std::vector<std::vector<std::int32_t>>& documents,
-                                     std::int32_t bos_id, std::int64_t sequence_length);
+                                     std::int32_t bos_id, std::int64_t sequence_length,
+                                     std::int64_t limit = 0);
 /// Bytes of text that the scored tokens of a piece stand for; a document's dummy prefix counts 0.
 std::int64_t scored_bytes(const EvaluationPieces& pieces, std::size_t piece,
                           const runtime::Tokenizer& tokenizer);

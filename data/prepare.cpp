@@ -86,17 +86,6 @@ struct Corpus {
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
-void check_is_text(std::string_view text, const std::string& path) {
-  const std::size_t nul = text.find('\0');
-  A48_CHECK(nul == std::string_view::npos, ErrorKind::bad_input, path, ": byte ", nul,
-            " is NUL; this is a binary file, not text");
-  const std::size_t wrong = utf8_error(text);
-  A48_CHECK(wrong == std::string_view::npos, ErrorKind::bad_input, path, ": byte ", wrong, " (value ",
-            static_cast<int>(static_cast<unsigned char>(text[wrong == std::string_view::npos ? 0 : wrong])),
-            ") is not UTF-8. If this is text in another encoding: iconv -f latin1 -t utf8 ", path,
-            " > converted.txt");
-}
-
 void add_document(Corpus& corpus, std::string_view text) {
   if (is_blank(text)) return;
   corpus.documents.push_back(text);
@@ -518,6 +507,17 @@ void remove_previous(const Path& out, const std::string& name, const Splits& spl
 }
 
 }  // namespace
+
+void check_is_text(std::string_view text, const std::string& path) {
+  const std::size_t nul = text.find('\0');
+  A48_CHECK(nul == std::string_view::npos, ErrorKind::bad_input, path, ": byte ", nul,
+            " is NUL; this is a binary file, not text");
+  const std::size_t wrong = utf8_error(text);
+  A48_CHECK(wrong == std::string_view::npos, ErrorKind::bad_input, path, ": byte ", wrong, " (value ",
+            static_cast<int>(static_cast<unsigned char>(text[wrong == std::string_view::npos ? 0 : wrong])),
+            ") is not UTF-8. If this is text in another encoding: iconv -f latin1 -t utf8 ", path,
+            " > converted.txt");
+}
 
 Json prepare(const PrepareRequest& request) {
   check_request(request);

@@ -82,7 +82,7 @@ def print_tables(paths):
     print("\nShare of zeros among the values that enter each matrix, per cent (Table 2 of the paper: arXiv 2411.04965)")
     rows = [["", "QKV", "Out", "Up", "Gate", "Down", "Overall", "active weights"]]
     for i, e in enumerate(evaluations[:2]):
-        rows.append([f"this run, {e['mode']}"] + [f"{100 * e['sparsity'][c]:.1f}" for c in COLUMNS] +
+        rows.append([f"this run, {e['mode']}"] + [f"{e['sparsity'][c]:.1f}" for c in COLUMNS] +
                     [parameters(e["active_parameters"])])
     rows += [[name] + [f"{value:.1f}" for value in values] + [parameters(active)] for name, (values, active) in PAPER.items()]
     print(aligned(rows))

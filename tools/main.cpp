@@ -28,7 +28,17 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 a48::ExitCode run(const std::vector<std::string>& arguments) {
   using namespace a48;
   tools::Commands commands;
+  commands.prepare = tools::run_prepare;
   commands.train = tools::run_train;
+  commands.eval = [](const tools::EvalOptions& options) {
+    return tools::run_eval(options, train::open_model);
+  };
+  commands.generate = [](const tools::GenerateOptions& options) {
+    return tools::run_generate(options, train::open_model);
+  };
+  commands.inspect = [](const tools::InspectOptions& options) {
+    return tools::run_inspect(options, train::data_read_at);
+  };
   commands.bench_train = tools::run_bench_train;
   commands.config = tools::run_config;
   const ExitCode code =

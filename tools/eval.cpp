@@ -1,0 +1,198 @@
+// `a48 eval`: perplexity, bits per byte and sparsity of a model on held-out text, piece by piece
+// (core/runtime/score.cpp). The model comes from a function that main hands in; --logprobs writes what anyone
+// needs to recompute it outside.
+#include <chrono>
+#include <cmath>
+#include <iomanip>
+#include <iostream>
+#include <optional>
+#include <sstream>
+
+#include "core/base/check.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
+#include "core/base/parallel.h"
+#include "core/runtime/score.h"
+#include "data/loader.h"
+#include "data/tokenizer.h"
+#include "tools/commands.h"
+
+namespace a48::tools {
+namespace {
+
+constexpr double kPercent = 100.0;
+
+/// The evaluation pieces of --data or --text, and the tokenizer that gives their lengths in bytes.
+struct Input {
+  std::unique_ptr<runtime::Tokenizer> tokenizer;
+  data::EvaluationPieces pieces;
+};
+
+void check_tokenizer(const data::ShardSet& shards, const runtime::Tokenizer& tokenizer,
+                     const EvalOptions& options) {
+  A48_CHECK(shards.vocab_size == 0 || shards.vocab_size == tokenizer.vocab_size(), ErrorKind::bad_input,
+            options.data, " was made with a vocabulary of ", shards.vocab_size, ", the tokenizer of ",
+            options.model, " has ", tokenizer.vocab_size(),
+            "; evaluate on shards made with the model's own tokenizer (a48 prepare --tokenizer)");
+  A48_CHECK(shards.tokenizer_sha256.empty() || shards.tokenizer_sha256 == tokenizer.sha256(),
+            ErrorKind::bad_input, options.data, " was made with the tokenizer ", shards.tokenizer_sha256,
+            ", ", options.model, " was trained with ", tokenizer.sha256(),
+            "; evaluate on shards made with the model's own tokenizer (a48 prepare --tokenizer)");
+}
+
+Input read_input(const EvalOptions& options, const train::OpenedModel& opened) {
+  Input input;
+  input.tokenizer = opened.tokenizer_path.empty() ? data::byte_tokenizer()
+                                                  : data::load_sentencepiece(opened.tokenizer_path);
+  const runtime::ModelInfo& info = opened.model->info();
+  const std::int64_t length = std::min(opened.config.data.sequence_length, info.max_positions);
+  if (!options.data.empty()) {
+    const data::ShardSet shards =
+        data::open_shards(options.data, opened.config.data.val_glob, info.vocab_size);
+    check_tokenizer(shards, *input.tokenizer, options);
+    input.pieces = data::evaluation_pieces(shards, length, info.vocab_size, options.pieces);
+  } else {
+    std::vector<std::vector<std::int32_t>> documents;
+    for (const std::string& path : options.texts) {
+      const std::string text = read_file(path);
+      data::check_is_text(text, path);
+      A48_CHECK(!text.empty(), ErrorKind::bad_input, path, ": holds no text");
+      documents.push_back(input.tokenizer->encode(text));
+    }
+    input.pieces = data::pieces_of_documents(documents, input.tokenizer->bos_id(), length, options.pieces);
+  }
+  A48_CHECK(input.pieces.scored_tokens() > 0, ErrorKind::bad_input, "there is no token to score");
+  return input;
+}
+
+struct Outcome {
+  runtime::Totals totals;
+  runtime::Sparsity sparsity;
+  double seconds = 0;
+};
+
+/// {"ids": […], "logprobs": […]}: the doubles read back bit-identical.
+std::string piece_line(const runtime::Piece& ids, std::span<const double> logprobs) {
+  Json line = Json::object();
+  line["ids"] = Json::array();
+  for (const std::int32_t id : ids) line["ids"].push_back(static_cast<std::int64_t>(id));
+  line["logprobs"] = Json::array();
+  for (const double logprob : logprobs) line["logprobs"].push_back(logprob);
+  return line.dump() + "\n";
+}
+
+Outcome score(runtime::LanguageModel& model, const Input& input, const std::string& logprobs_path) {
+  std::optional<FileWriter> lines;
+  if (!logprobs_path.empty()) lines.emplace(logprobs_path);
+  Outcome outcome;
+  std::size_t shown = 0;
+  model.reset_sparsity();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto add = [&](std::size_t piece, std::span<const double> logprobs) {
+    for (const double logprob : logprobs) outcome.totals.nll -= logprob;
+    outcome.totals.tokens += static_cast<std::int64_t>(logprobs.size());
+    outcome.totals.bytes += data::scored_bytes(input.pieces, piece, *input.tokenizer);
+    if (lines) lines->write(piece_line(input.pieces.ids[piece], logprobs));
+    const std::size_t percent = 100 * (piece + 1) / input.pieces.size();
+    if (percent / 10 > shown / 10)
+      log::progress(concat("scored ", percent, " % of ", input.pieces.size(), " pieces"));
+    shown = percent;
+  };
+  runtime::score_pieces(model, input.pieces.ids, add);
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  outcome.sparsity = model.sparsity();
+  A48_CHECK(std::isfinite(outcome.totals.nll), ErrorKind::not_finite, "the log-likelihood is ",
+            outcome.totals.nll);
+  if (lines) lines->commit();
+  return outcome;
+}
+
+Json sparsity_json(const runtime::Sparsity& sparsity) {
+  if (!sparsity.measured) return nullptr;
+  Json columns = Json::object();
+  columns["qkv"] = kPercent * sparsity.qkv;
+  columns["out"] = kPercent * sparsity.out;
+  columns["up"] = kPercent * sparsity.up;
+  columns["gate"] = kPercent * sparsity.gate;
+  columns["down"] = kPercent * sparsity.down;
+  columns["overall"] = kPercent * sparsity.overall;
+  columns["gate_output"] = kPercent * sparsity.gate_output;  // no column of the table; up follows from it
+  columns["unit"] = "percent";
+  return columns;
+}
+
+double active_parameters(const runtime::ModelInfo& info, const runtime::Sparsity& sparsity) {
+  return sparsity.measured ? sparsity.active_parameters : static_cast<double>(info.non_embedding_parameters);
+}
+
+Json report(const EvalOptions& options, const train::OpenedModel& opened, const Input& input,
+            const Outcome& outcome) {
+  const runtime::ModelInfo& info = opened.model->info();
+  Json all = Json::object();
+  all["model"] = options.model;
+  all["checkpoint"] = opened.checkpoint;
+  all["step"] = opened.step;
+  all["mode"] = info.mode;
+  all["pieces"] = static_cast<std::int64_t>(input.pieces.size());
+  all["tokens"] = outcome.totals.tokens;
+  all["bytes"] = outcome.totals.bytes;
+  all["nll_per_token"] = outcome.totals.nll_per_token();
+  all["perplexity"] = outcome.totals.perplexity();
+  all["bits_per_byte"] = outcome.totals.bits_per_byte();
+  all["sparsity"] = sparsity_json(outcome.sparsity);
+  all["active_parameters"] = active_parameters(info, outcome.sparsity);
+  all["non_embedding_parameters"] = info.non_embedding_parameters;
+  all["seconds"] = outcome.seconds;
+  return all;
+}
+
+std::string millions(double parameters) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(2) << parameters / 1e6 << "M";
+  return text.str();
+}
+
+void print_sparsity_row(const std::string& name, std::initializer_list<double> percents,
+                        const std::string& active) {
+  std::cout << std::left << std::setw(20) << name << std::right << std::fixed << std::setprecision(1);
+  for (const double percent : percents) std::cout << std::setw(9) << percent;
+  std::cout << std::setw(11) << active << "\n";
+}
+
+void print_table(const train::OpenedModel& opened, const Input& input, const Outcome& outcome) {
+  const runtime::ModelInfo& info = opened.model->info();
+  const runtime::Sparsity& s = outcome.sparsity;
+  std::cout << std::fixed << "model           " << opened.checkpoint << "\n"
+            << "mode            " << info.mode << "\n"
+            << "scored          " << outcome.totals.tokens << " tokens in " << input.pieces.size()
+            << " pieces, " << outcome.totals.bytes << " bytes, " << std::setprecision(1) << outcome.seconds
+            << " s\n"
+            << "nll per token   " << std::setprecision(4) << outcome.totals.nll_per_token() << "\n"
+            << "perplexity      " << std::setprecision(3) << outcome.totals.perplexity() << "\n"
+            << "bits per byte   " << std::setprecision(4) << outcome.totals.bits_per_byte() << "\n";
+  if (!s.measured) return;
+  std::cout << "\nzeros in percent         QKV      Out       Up     Gate     Down  Overall     active\n";
+  print_sparsity_row("this model, " + info.mode,
+                     {kPercent * s.qkv, kPercent * s.out, kPercent * s.up, kPercent * s.gate,
+                      kPercent * s.down, kPercent * s.overall},
+                     millions(s.active_parameters));
+  // Table 2 of arXiv 2411.04965.
+  if (opened.model->info().mode == quant::row_of(quant::Mode::a4_8).name)
+    print_sparsity_row("paper, 700M", {12.1, 50.0, 66.2, 12.1, 80.9, 42.5}, "390M");
+}
+
+}  // namespace
+
+ExitCode run_eval(const EvalOptions& options, const ModelOpener& open) {
+  set_thread_count(options.threads);
+  const train::OpenedModel opened = open(options.model, options.mode);
+  const Input input = read_input(options, opened);
+  const Outcome outcome = score(*opened.model, input, options.logprobs);
+  if (options.json)
+    std::cout << report(options, opened, input, outcome).dump() << "\n";
+  else
+    print_table(opened, input, outcome);
+  return ExitCode::done;
+}
+
+}  // namespace a48::tools
