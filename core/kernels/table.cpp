@@ -91,7 +91,6 @@ KernelTable avx512_entries() {
   t.rms_norm_backward_blocks = cpu::rms_norm_backward_blocks_avx512;
   t.glu_rows = cpu::glu_rows_avx512;
   t.glu_backward_rows = cpu::glu_backward_rows_avx512;
-  t.rope_rows = cpu::rope_rows_avx512;
   t.attention_rows = cpu::attention_rows_avx512;
   t.head_rows = cpu::head_rows_avx512;
   t.gemm_ternary = &cpu::gemm_ternary_avx512;

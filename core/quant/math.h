@@ -64,7 +64,9 @@ A48_INLINE int fp4_index(float y) {
 }
 
 /// Twice the magnitude of an E2M1 index: 0 1 2 3 4 6 8 12, so that FP4 codes are integers.
-A48_INLINE int fp4_doubled(int index) { return index < 5 ? index : (index == 5 ? 6 : (index == 6 ? 8 : 12)); }
+A48_INLINE int fp4_doubled(int index) {
+  return index + int{index >= 5} + int{index >= 6} + 3 * int{index >= 7};
+}
 
 /// The code of a finite x: round first, clip second. FP4 gives the doubled grid value.
 A48_INLINE int encode(const SchemeRow& row, float x, float inv) {

@@ -19,11 +19,9 @@ RangeFunction<EncodeRows> encode_rows_reference, encode_rows_portable, encode_ro
 RangeFunction<TopkRows> topk_rows_reference, topk_rows_portable, topk_rows_avx2, topk_rows_avx512;
 RangeFunction<QuantizeRows> quantize_rows_reference, quantize_rows_portable, quantize_rows_avx2,
     quantize_rows_avx512;
-RangeFunction<Pack4Rows> pack4_rows_reference, pack4_rows_portable, pack4_rows_avx2, pack4_rows_avx512;
-RangeFunction<Unpack4Rows> unpack4_rows_reference, unpack4_rows_portable, unpack4_rows_avx2,
-    unpack4_rows_avx512;
-RangeFunction<CodesToFloat> codes_to_float_reference, codes_to_float_portable, codes_to_float_avx2,
-    codes_to_float_avx512;
+RangeFunction<Pack4Rows> pack4_rows_reference, pack4_rows_portable, pack4_rows_avx2;
+RangeFunction<Unpack4Rows> unpack4_rows_reference, unpack4_rows_portable, unpack4_rows_avx2;
+RangeFunction<CodesToFloat> codes_to_float_reference, codes_to_float_portable, codes_to_float_avx2;
 RangeFunction<AbsSumRows> abs_sum_rows_reference, abs_sum_rows_portable, abs_sum_rows_avx2,
     abs_sum_rows_avx512;
 RangeFunction<RmsNormRows> rms_norm_rows_reference, rms_norm_rows_portable, rms_norm_rows_avx2,
@@ -33,7 +31,7 @@ RangeFunction<RmsNormBackwardBlocks> rms_norm_backward_blocks_reference, rms_nor
 RangeFunction<GluRows> glu_rows_reference, glu_rows_portable, glu_rows_avx2, glu_rows_avx512;
 RangeFunction<GluBackwardRows> glu_backward_rows_reference, glu_backward_rows_portable,
     glu_backward_rows_avx2, glu_backward_rows_avx512;
-RangeFunction<RopeRows> rope_rows_reference, rope_rows_portable, rope_rows_avx2, rope_rows_avx512;
+RangeFunction<RopeRows> rope_rows_reference, rope_rows_portable, rope_rows_avx2;
 RangeFunction<AttentionRows> attention_rows_reference, attention_rows_portable, attention_rows_avx2,
     attention_rows_avx512;
 RangeFunction<HeadRows> head_rows_reference, head_rows_portable, head_rows_avx2, head_rows_avx512;

@@ -122,11 +122,12 @@ void quantize_rows_portable(const QuantizeRows& args, std::int64_t begin, std::i
     }
     args.code_sum[r] = encode_row(scheme, quant::inv_of(scheme, stat), x, width, codes);
     if (args.keep == 0 || args.keep >= width) continue;
+    std::int32_t sum = 0;
     for_each_survival(cut_of(x, width, args.keep), x, width, [&](std::int64_t k, bool survives) {
-      if (survives) return;
-      args.code_sum[r] -= codes[k];
-      codes[k] = 0;
+      codes[k] = static_cast<std::int8_t>(codes[k] * survives);
+      sum += codes[k];
     });
+    args.code_sum[r] = sum;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/buffer.h"
+#include "core/base/check.h"
 #include "core/base/fmath.h"
 #include "core/base/parallel.h"
 #include "core/kernels/cpu/entries.h"
@@ -54,6 +55,10 @@ void rms_norm_backward_blocks_portable(const RmsNormBackwardBlocks& args, std::i
 // them.
 void rms_norm_backward_rows(const RmsNormBackwardRows& args) {
   const std::int64_t width = args.x.cols;
+  A48_ASSERT(args.dy.rows == args.x.rows && args.dy.cols == width && args.dx.rows == args.x.rows &&
+                 args.dx.cols == width,
+             "x", args.x.rows, "x", width, "dy", args.dy.rows, "x", args.dy.cols, "dx", args.dx.rows, "x",
+             args.dx.cols);
   const std::int64_t blocks = (args.x.rows + quant::kGainBlockRows - 1) / quant::kGainBlockRows;
   if (blocks == 0) return;
   Buffer<float> partial(blocks * width), total(width);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/base/buffer.h"
+#include "core/base/check.h"
 #include "core/base/fmath.h"
 #include "core/base/parallel.h"
 #include "core/kernels/table.h"
@@ -26,6 +27,8 @@ void abs_sum_rows_portable(const AbsSumRows& args, std::int64_t begin, std::int6
 
 void ternarize_weight(const TernarizeWeight& args) {
   const Rows<const float>& weight = args.weight;
+  A48_ASSERT(!weight.empty() && args.codes.rows == weight.rows && args.codes.cols == weight.cols, "weight",
+             weight.rows, "x", weight.cols, "codes", args.codes.rows, "x", args.codes.cols);
   constexpr std::int64_t kGrainElements = 1 << 15;  // a piece of work worth a thread
   const std::int64_t grain = kGrainElements / (weight.cols + 1) + 1;
 
