@@ -8,21 +8,17 @@
 #include "core/base/fmath.h"
 #include "core/kernels/api.h"
 #include "core/kernels/cpu/attention_rows.h"
+#include "core/kernels/cpu/dot_rows_body.h"
 #include "core/kernels/cpu/scratch.h"
 
 namespace a48::kernels::cpu {
 namespace {
 
-constexpr int kGroups = kLanes / Vector::kWidth;  // registers that hold the 32 lanes of one dot product
-constexpr int kSideBySide =
-    8 / kGroups;  // positions that share a load of q: eight sums keep the fma units busy
-static_assert(Vector::kWidth % kSideBySide == 0);
-
 constexpr std::int64_t padded(std::int64_t count, int unit) { return (count + unit - 1) / unit * unit; }
 
 /// One query head: its query and output, and its keys and values.
 struct Query {
-  const float* q;  // [padded(hd, 32)], zeros at the end
+  const float* q;  // [hd]
   const float* k;  // position t at k + t·stride
   const float* v;
   std::int64_t stride, length, head_dim;
@@ -34,69 +30,25 @@ struct Workspace {
   double* sum;   // Z_c
   float* max;    // m_c
   float* acc;    // acc_c at acc + c·padded(hd, kWidth)
-  float* q;      // [padded(hd, 32)]
   float* score;  // [kAttentionChunk]; becomes e_t
 
   Workspace(std::int64_t head_dim, std::int64_t chunks) {
-    const std::int64_t channels = padded(head_dim, Vector::kWidth), q_size = padded(head_dim, kLanes);
-    const auto size = static_cast<std::int64_t>(sizeof(float));
-    std::byte* p =
-        thread_scratch(chunks * 2 * size + (chunks * (channels + 1) + q_size + kAttentionChunk) * size);
-    sum = reinterpret_cast<double*>(p);
+    const std::int64_t channels = padded(head_dim, Vector::kWidth);
+    const std::int64_t floats = chunks * (channels + 1) + kAttentionChunk;
+    sum = reinterpret_cast<double*>(
+        thread_scratch(chunks * std::int64_t{sizeof(double)} + floats * std::int64_t{sizeof(float)}));
     acc = reinterpret_cast<float*>(sum + chunks);
-    q = acc + chunks * channels;
-    score = q + q_size;
-    max = score + kAttentionChunk;
+    max = acc + chunks * channels;
+    score = max + chunks;
   }
 };
-
-/// row[j] = the lanes of dot(q, k_j), folded to one Vector, for kSideBySide positions.
-A48_INLINE void fold_dots(const Query& a, const float* const (&k)[kSideBySide], Vector* row) {
-  Vector lanes[kSideBySide][kGroups];
-  for (auto& group : lanes) {
-    for (Vector& lane : group) lane = Vector::zero();
-  }
-  std::int64_t d = 0;
-  for (; d + kLanes <= a.head_dim; d += kLanes) {
-    for (int g = 0; g < kGroups; ++g) {
-      const std::int64_t at = d + g * Vector::kWidth;
-      const Vector q = Vector::load(a.q + at);
-      for (int j = 0; j < kSideBySide; ++j)
-        lanes[j][g] = multiply_add(q, Vector::load(k[j] + at), lanes[j][g]);
-    }
-  }
-  for (int g = 0; g < kGroups; ++g) {
-    const std::int64_t at = d + g * Vector::kWidth;
-    if (at >= a.head_dim) break;
-    const int rest = static_cast<int>(a.head_dim - at < Vector::kWidth ? a.head_dim - at : Vector::kWidth);
-    const Vector q = Vector::load(a.q + at);
-    for (int j = 0; j < kSideBySide; ++j)
-      lanes[j][g] = multiply_add(q, Vector::load_first(k[j] + at, rest), lanes[j][g]);
-  }
-  for (int j = 0; j < kSideBySide; ++j) {
-    for (int half = kGroups / 2; half > 0; half /= 2) {
-      for (int g = 0; g < half; ++g) lanes[j][g] = lanes[j][g] + lanes[j][g + half];
-    }
-    row[j] = lanes[j][0];
-  }
-}
 
 /// score[t] for the `count` positions from k on; then -inf up to a multiple of 32, whose exp is +0. Returns
 /// the largest.
 A48_INLINE float chunk_scores(const Query& a, const float* k, int count, float* score) {
   const Vector sigma = Vector::broadcast(score_scale(a.head_dim));
-  for (int t0 = 0; t0 < count; t0 += Vector::kWidth) {
-    Vector row[Vector::kWidth];
-    for (int i = 0; i < Vector::kWidth; i += kSideBySide) {
-      const float* position[kSideBySide];  // beyond the end: the last one again
-      for (int j = 0; j < kSideBySide; ++j) {
-        const int t = t0 + i + j;
-        position[j] = k + (t < count ? t : count - 1) * a.stride;
-      }
-      fold_dots(a, position, row + i);
-    }
-    (sum_each(row) * sigma).store(score + t0);
-  }
+  for (int t = 0; t < count; t += Vector::kWidth)
+    (dot_rows(a.q, k + t * a.stride, a.stride, count - t, a.head_dim) * sigma).store(score + t);
   const int end = static_cast<int>(padded(count, kLanes));
   for (int t = count; t < end; ++t) score[t] = -__builtin_inff();
   Vector max = Vector::load(score);
@@ -186,10 +138,8 @@ A48_INLINE void attention_rows_body(const AttentionRows& args, std::int64_t begi
       continue;
     }
     const Workspace work(hd, padded(kv.length, kAttentionChunk) / kAttentionChunk);
-    const float* q = args.q.row(row) + head * hd;
-    for (std::int64_t i = 0; i < padded(hd, kLanes); ++i) work.q[i] = i < hd ? q[i] : 0.0f;
     const std::int64_t offset = key_value_head(args, head) * hd;
-    attend({work.q, kv.k + offset, kv.v + offset, kv.stride, kv.length, hd, y}, work);
+    attend({args.q.row(row) + head * hd, kv.k + offset, kv.v + offset, kv.stride, kv.length, hd, y}, work);
   }
 }
 

@@ -264,7 +264,7 @@ void pack_quads_avx2(Rows<const std::int8_t> weight, std::int64_t panel_outputs,
 }
 
 const GemmTernaryKernel gemm_ternary_avx2 = {
-    .direct_rows = 8,
+    .direct_rows = 4,
     .direct = direct,
     .panel_outputs = kOutputs,
     .panel_bytes = panel_bytes,

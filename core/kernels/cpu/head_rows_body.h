@@ -1,6 +1,6 @@
 // Kernel-internal: head_rows for the Vector of the including file (vector_*.h). A block is kTokens × 4 dot
 // products, as many as a Vector has lanes, so that one sum_each ends them all; blocks of weight rows stay in
-// the second-level cache over all tokens.
+// the second-level cache over all tokens. A token that is left alone meets kWidth weight rows at a time.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 #include "core/base/fmath.h"
 #include "core/kernels/api.h"
+#include "core/kernels/cpu/dot_rows_body.h"
 
 namespace a48::kernels::cpu {
 namespace {
 
-constexpr int kGroups = kLanes / Vector::kWidth;  // registers that hold the 32 lanes of one dot product
-constexpr int kVocabulary = 4;                    // weight rows of a block
+constexpr int kVocabulary = 4;  // weight rows of a block
 constexpr int kTokens = Vector::kWidth / kVocabulary;
 constexpr std::int64_t kChunkFloats = 64 * 1024;  // weights that are reused from cache: 256 KiB
 
@@ -51,8 +51,7 @@ A48_INLINE void head_block(const HeadRows& a, std::int64_t r0, int tokens, std::
 
   Vector part[kGroups][Vector::kWidth];
   for (int g = 0; g < kGroups; ++g) dot_group(x, w, a.x.cols, g, part[g]);
-  for (int half = kGroups / 2; half > 0;
-       half /= 2) {  // lane l += lane l+16, and l+8 where a Vector has eight
+  for (int half = kGroups / 2; half > 0; half /= 2) {  // fold_groups of every dot product
     for (int g = 0; g < half; ++g) {
       for (int d = 0; d < Vector::kWidth; ++d) part[g][d] = part[g][d] + part[g + half][d];
     }
@@ -69,17 +68,28 @@ A48_INLINE void head_block(const HeadRows& a, std::int64_t r0, int tokens, std::
   }
 }
 
+/// logits[r, begin … end)
+A48_INLINE void head_of_token(const HeadRows& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t v = begin; v < end; v += Vector::kWidth) {
+    const Vector dots = dot_rows(a.x.row(r), a.weight.row(v), a.weight.stride, end - v, a.x.cols);
+    dots.store_first(a.logits.row(r) + v,
+                     static_cast<int>(end - v < Vector::kWidth ? end - v : Vector::kWidth));
+  }
+}
+
 A48_INLINE void head_rows_body(const HeadRows& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t rows = a.x.rows, width = a.x.cols;
-  std::int64_t chunk = kChunkFloats / width / kVocabulary * kVocabulary;
-  if (chunk < kVocabulary) chunk = kVocabulary;
+  std::int64_t chunk = kChunkFloats / width / Vector::kWidth * Vector::kWidth;
+  if (chunk < Vector::kWidth) chunk = Vector::kWidth;
   for (std::int64_t v0 = begin; v0 < end; v0 += chunk) {
     const std::int64_t v1 = v0 + chunk < end ? v0 + chunk : end;
-    for (std::int64_t r = 0; r < rows; r += kTokens) {
+    std::int64_t r = 0;
+    for (; rows - r >= 2; r += kTokens) {
       const int tokens = static_cast<int>(rows - r < kTokens ? rows - r : kTokens);
       for (std::int64_t v = v0; v < v1; v += kVocabulary)
         head_block(a, r, tokens, v, static_cast<int>(v1 - v < kVocabulary ? v1 - v : kVocabulary));
     }
+    if (r < rows) head_of_token(a, r, v0, v1);
   }
 }
 
