@@ -8,10 +8,7 @@ namespace a48::quant {
 
 /// relu2: f = (r·r)·up with r = max(gate, 0), and +0 wherever gate <= 0, whatever up is. A NaN gate stays
 /// NaN.
-A48_INLINE float relu2_glu(float gate, float up) {
-  const float product = (gate * gate) * up;  // computed always, so that the choice below is no branch
-  return gate <= 0.0f ? 0.0f : product;
-}
+A48_INLINE float relu2_glu(float gate, float up) { return gate <= 0.0f ? 0.0f : (gate * gate) * up; }
 
 /// silu: (gate / (1 + exp(−gate)))·up.
 A48_INLINE float silu_glu(float gate, float up) { return (gate / (1.0f + exp_f32(-gate))) * up; }
@@ -22,8 +19,8 @@ struct GluGradient {
 
 /// dup = dy·r², dgate = (dy·up)·2r; both +0 wherever gate <= 0.
 A48_INLINE GluGradient relu2_glu_gradient(float gate, float up, float dy) {
-  const float dgate = (dy * up) * (gate + gate), dup = dy * (gate * gate);
-  return {gate <= 0.0f ? 0.0f : dgate, gate <= 0.0f ? 0.0f : dup};
+  if (gate <= 0.0f) return {0.0f, 0.0f};
+  return {(dy * up) * (gate + gate), dy * (gate * gate)};
 }
 
 /// σ = 1/(1 + exp(−gate)): dup = dy·(gate/(1 + exp(−gate))), dgate = (dy·up)·(σ·(1 + gate·(1 − σ))).
