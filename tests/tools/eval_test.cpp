@@ -1,0 +1,225 @@
+#include <cmath>
+#include <iostream>
+#include <sstream>
+
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "data/prepare.h"
+#include "data/tokenizer.h"
+#include "tests/core/runtime/fake_model.h"
+#include "tests/data/shard_files.h"
+#include "tests/support/catch.h"
+#include "tests/support/errors.h"
+#include "tests/support/temp_dir.h"
+#include "tools/commands.h"
+
+namespace a48::tools {
+namespace {
+
+constexpr std::int64_t kVocab = 259;  // of the byte tokenizer
+constexpr std::int64_t kContext = 32;
+
+/// Opens a fake model with the byte tokenizer, or with the one at `tokenizer`.
+ModelOpener fake_opener(const std::string& tokenizer = "") {
+  return [tokenizer](const std::string& path, std::optional<quant::Mode> mode) {
+    CHECK(path == "runs/fake");
+    CHECK(!mode.has_value());
+    train::OpenedModel opened;
+    opened.model = std::make_unique<test::FakeModel>(tokenizer.empty() ? kVocab : 400, kContext);
+    opened.config.data.sequence_length = kContext;
+    opened.checkpoint = "runs/fake/checkpoints/step-00000007";
+    opened.step = 7;
+    opened.tokenizer_path = tokenizer;
+    return opened;
+  };
+}
+
+/// What a subcommand prints to stdout.
+template <typename Run>
+std::string output_of(const Run& run) {
+  std::ostringstream text;
+  std::streambuf* const before = std::cout.rdbuf(text.rdbuf());
+  try {
+    const ExitCode code = run();  // outside CHECK, which would keep its exception
+    CHECK(code == ExitCode::done);
+  } catch (...) {
+    std::cout.rdbuf(before);
+    throw;
+  }
+  std::cout.rdbuf(before);
+  return text.str();
+}
+
+EvalOptions eval_of(const std::string& data, std::vector<std::string> texts = {}) {
+  EvalOptions options;
+  options.model = "runs/fake";
+  options.data = data;
+  options.texts = std::move(texts);
+  options.json = true;
+  return options;
+}
+
+void prepare_bytes(const Path& out) {
+  data::PrepareRequest request;
+  request.texts = {"data/samples/harbour.txt"};
+  request.out = out.string();
+  request.tokenizer = "bytes";
+  data::prepare(request);
+}
+
+TEST_CASE("eval: one JSON object agrees with the log-probabilities that it wrote") {
+  const test::TempDir dir;
+  prepare_bytes(dir / "d");
+  EvalOptions options = eval_of((dir / "d").string());
+  options.logprobs = (dir / "lines").string();
+  const Json report = Json::parse(output_of([&] { return run_eval(options, fake_opener()); }), "stdout");
+
+  double nll = 0;
+  std::int64_t tokens = 0, pieces = 0;
+  std::string scored;
+  std::istringstream lines(read_file(dir / "lines"));
+  const auto tokenizer = data::byte_tokenizer();
+  for (std::string line; std::getline(lines, line); ++pieces) {
+    const Json piece = Json::parse(line, "line");
+    const Json::Array& ids = piece.at("ids").as_array();
+    const Json::Array& logprobs = piece.at("logprobs").as_array();
+    REQUIRE(ids.size() == logprobs.size() + 1);
+    CHECK(static_cast<std::int64_t>(ids.size()) <= kContext);
+    CHECK(ids[0].as_int() == 1);
+    for (std::size_t i = 0; i < logprobs.size(); ++i) {
+      nll -= logprobs[i].as_double();
+      scored += tokenizer->bytes_of(static_cast<std::int32_t>(ids[i + 1].as_int()));
+    }
+    tokens += static_cast<std::int64_t>(logprobs.size());
+  }
+  CHECK(read_file("data/samples/harbour.txt").ends_with(scored));
+  CHECK(report.at("mode").as_string() == "fake");
+  CHECK(report.at("model").as_string() == "runs/fake");
+  CHECK(report.at("step").as_int() == 7);
+  CHECK(report.at("pieces").as_int() == pieces);
+  CHECK(report.at("tokens").as_int() == tokens);
+  CHECK(report.at("bytes").as_int() == static_cast<std::int64_t>(scored.size()));
+  const double per_token = nll / static_cast<double>(tokens);
+  CHECK(report.at("nll_per_token").as_double() == per_token);
+  CHECK(report.at("perplexity").as_double() == std::exp(per_token));
+  CHECK(report.at("bits_per_byte").as_double() == nll / (std::log(2.0) * static_cast<double>(scored.size())));
+  CHECK(report.at("sparsity").is_null());  // the fake model measures none
+  CHECK(report.find("active_parameters") != nullptr);
+  CHECK(report.find("seconds") != nullptr);
+}
+
+TEST_CASE("eval: texts are documents, pieces can be limited, and the table names what it shows") {
+  const test::TempDir dir;
+  test::put(dir / "a.txt", std::string(100, 'a'));
+  test::put(dir / "b.txt", "b");
+  EvalOptions options = eval_of("", {(dir / "a.txt").string(), (dir / "b.txt").string()});
+  const auto report = [&] {
+    return Json::parse(output_of([&] { return run_eval(options, fake_opener()); }), "stdout");
+  };
+  CHECK(report().at("tokens").as_int() == 101);
+  CHECK(report().at("bytes").as_int() == 101);
+  CHECK(report().at("pieces").as_int() == 5);  // 31 + 31 + 31 + 7, and 1
+  options.pieces = 2;
+  CHECK(report().at("pieces").as_int() == 2);
+  CHECK(report().at("tokens").as_int() == 62);
+  options.json = false;
+  const std::string table = output_of([&] { return run_eval(options, fake_opener()); });
+  for (const char* part : {"step-00000007", "fake", "perplexity", "bits per byte"})
+    CHECK(table.find(part) != std::string::npos);
+}
+
+TEST_CASE("eval: another tokenizer, another vocabulary and bad text are refused by name") {
+  const test::TempDir dir;
+  const std::string text = read_file("data/samples/harbour.txt");
+  test::put(dir / "400.model", data::train_sentencepiece({text}, 400).model);
+  test::put(dir / "399.model", data::train_sentencepiece({text}, 399).model);
+  test::put(dir / "more.txt", text + text + "and other words, other words, other words");
+  const std::string more = read_file(dir / "more.txt");
+  test::put(dir / "other.model", data::train_sentencepiece({more}, 400).model);
+  const auto prepared_with = [&](const std::string& tokenizer) {
+    data::PrepareRequest request;
+    request.texts = {"data/samples/harbour.txt"};
+    request.out = (dir / ("with-" + tokenizer)).string();
+    request.tokenizer = (dir / (tokenizer + ".model")).string();
+    data::prepare(request);
+    return request.out;
+  };
+  const ModelOpener open = fake_opener((dir / "400.model").string());
+  const auto eval_on = [&](const std::string& folder) {
+    return output_of([&] { return run_eval(eval_of(folder), open); });
+  };
+  CHECK(Json::parse(eval_on(prepared_with("400")), "stdout").at("tokens").as_int() > 0);
+  CHECK_ERROR(eval_on(prepared_with("399")), ErrorKind::bad_input, "with-399", "399", "runs/fake", "400");
+  CHECK_ERROR(eval_on(prepared_with("other")), ErrorKind::bad_input, "with-other", "runs/fake",
+              data::load_sentencepiece(dir / "other.model")->sha256(),
+              data::load_sentencepiece(dir / "400.model")->sha256());
+  test::put(dir / "binary", std::string("a\0b", 3));
+  test::put(dir / "empty", "");
+  const auto eval_text = [&](const char* name) {
+    return output_of([&] { return run_eval(eval_of("", {(dir / name).string()}), fake_opener()); });
+  };
+  CHECK_ERROR(eval_text("binary"), ErrorKind::bad_input, "binary", "byte 1");
+  CHECK_ERROR(eval_text("empty"), ErrorKind::bad_input, "empty", "no text");
+  CHECK_ERROR(eval_text("absent"), ErrorKind::bad_input, "absent");
+}
+
+TEST_CASE("eval: --logprobs appears whole or not at all") {
+  const test::TempDir dir;
+  prepare_bytes(dir / "d");
+  EvalOptions options = eval_of((dir / "d").string());
+  options.logprobs = (dir / "lines").string();
+  const ModelOpener too_long = [&](const std::string& path, std::optional<quant::Mode> mode) {
+    train::OpenedModel opened = fake_opener()(path, mode);
+    opened.model = std::make_unique<test::FakeModel>(kVocab, kContext, [](const auto& history, std::int32_t) {
+      A48_CHECK(history.size() < 20, ErrorKind::not_finite, "broken in the middle");
+      return 0.0f;
+    });
+    return opened;
+  };
+  CHECK_ERROR(run_eval(options, too_long), ErrorKind::not_finite, "broken");
+  CHECK(!std::filesystem::exists(dir / "lines"));
+}
+
+TEST_CASE("generate: one prompt streams behind itself, several are one batch, JSON holds all") {
+  GenerateOptions options;
+  options.model = "runs/fake";
+  options.prompts = {"ab"};
+  options.max_tokens = 8;
+  const auto text = [&] { return output_of([&] { return run_generate(options, fake_opener()); }); };
+  const std::string one = text();
+  CHECK(one.starts_with("ab"));
+  CHECK(one == text());
+  options.json = true;
+  const Json report = Json::parse(text(), "stdout");
+  const Json& result = report.at("results").as_array()[0];
+  CHECK("ab" + result.at("text").as_string() + "\n" == one);
+  CHECK(result.at("finish").as_string() == "length");
+  CHECK(result.at("ids").size() == 8);
+  CHECK(result.at("prompt_tokens").as_int() == 3);
+  CHECK(report.at("tokens").as_int() == 8);
+  options.json = false;
+  options.prompts = {"ab", "c"};
+  const std::string both = text();
+  CHECK(both.starts_with("[1] ab"));
+  CHECK(both.find("\n[2] c") != std::string::npos);
+  options.seed = 2;
+  CHECK(text() != both);
+}
+
+TEST_CASE("prepare: the summary counts documents, tokens and bytes per token; --json is the sidecar") {
+  const test::TempDir dir;
+  PrepareOptions options;
+  options.request.texts = {"data/samples/harbour.txt"};
+  options.request.out = (dir / "o").string();
+  options.request.split = "***";
+  options.request.tokenizer = "bytes";
+  const std::string summary = output_of([&] { return run_prepare(options); });
+  for (const char* part : {"259 tokens (bytes)", "documents   5", "rule \"tail\"", "bytes\n"})
+    CHECK(summary.find(part) != std::string::npos);
+  options.json = true;
+  CHECK(Json::parse(output_of([&] { return run_prepare(options); }), "stdout") ==
+        Json::parse(read_file(dir / "o" / "o.json"), "sidecar"));
+}
+
+}  // namespace
+}  // namespace a48::tools
