@@ -52,9 +52,7 @@ std::optional<Validation> Evaluator::validate(const nn::BitNetForCausalLM& model
   const auto add = [&](std::size_t piece, std::span<const double> logprobs) {
     for (const double logprob : logprobs) totals.nll -= logprob;
     totals.tokens += static_cast<std::int64_t>(logprobs.size());
-    if (!tokenizer_) return;
-    for (std::size_t i = 1; i < pieces.ids[piece].size(); ++i)
-      totals.bytes += tokenizer_->byte_length(pieces.ids[piece][i]);
+    if (tokenizer_) totals.bytes += data::scored_bytes(pieces, piece, *tokenizer_);
   };
   const std::size_t scored =
       runtime::score_pieces(rows, pieces.ids, add, kTokensPerCall, [] { return !stop_requested(); });

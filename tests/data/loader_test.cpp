@@ -4,9 +4,9 @@
 
 #include "data/order.h"
 #include "data/tokenizer.h"
-#include "tests/data/shard_files.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/shard_files.h"
 #include "tests/support/temp_dir.h"
 
 namespace a48::data {

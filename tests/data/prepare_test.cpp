@@ -5,9 +5,9 @@
 #include "core/base/hash.h"
 #include "data/shard.h"
 #include "data/tokenizer.h"
-#include "tests/data/shard_files.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/shard_files.h"
 #include "tests/support/temp_dir.h"
 
 namespace a48::data {

@@ -7,9 +7,9 @@
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
-#include "tests/data/shard_files.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/shard_files.h"
 #include "tests/support/temp_dir.h"
 
 namespace a48::data {

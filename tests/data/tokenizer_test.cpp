@@ -4,10 +4,10 @@
 #include "core/base/parallel.h"
 #include "core/base/rng.h"
 #include "data/loader.h"
-#include "tests/data/shard_files.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
 #include "tests/support/seed.h"
+#include "tests/support/shard_files.h"
 #include "tests/support/temp_dir.h"
 
 namespace a48::data {

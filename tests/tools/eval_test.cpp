@@ -6,10 +6,10 @@
 #include "core/base/log.h"
 #include "data/prepare.h"
 #include "data/tokenizer.h"
-#include "tests/core/runtime/fake_model.h"
-#include "tests/data/shard_files.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/fake_model.h"
+#include "tests/support/shard_files.h"
 #include "tests/support/temp_dir.h"
 #include "tools/commands.h"
 

@@ -3,9 +3,9 @@
 #include <map>
 
 #include "core/base/utf8.h"
-#include "tests/core/runtime/fake_model.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/fake_model.h"
 
 namespace a48::runtime {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "tests/core/runtime/fake_model.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/fake_model.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::runtime {
