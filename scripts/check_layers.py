@@ -79,7 +79,7 @@ def within(path, places):
 def allowed_of(path):
     """The places that a file may include, its own folder with them; None: no rule for this file."""
     if path.startswith("tests/support/") or path == "tests/main.cpp":
-        return ["tests/support", "core/base", "core/quant", "core/kernels"]
+        return ["tests/support"] + FLOORS_0_TO_2 + ["core/runtime", "data"]
     if path.startswith("tests/"):
         tested = floor_of(path[len("tests/"):])
         own = str(Path(path).parent)
