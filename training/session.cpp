@@ -1,0 +1,172 @@
+#include "training/session.h"
+
+#include "a48_version.h"
+#include "core/base/check.h"
+#include "core/base/cpu.h"
+#include "core/base/log.h"
+#include "core/base/parallel.h"
+#include "core/config/print.h"
+#include "training/cost.h"
+#include "training/step.h"
+
+namespace a48::train {
+namespace {
+
+/// What equal bits after a resume depend on (training.md R4).
+Json machine_facts(const config::RunConfig& config) {
+  Json facts = Json::object();
+  facts["device"] = "cpu";
+  facts["threads"] = thread_count();
+  facts["isa"] = concat(isa_name(active_isa()), " (LibTorch: ", at::get_cpu_capability(), ")");
+  facts["build"] = concat(kVersion, " ", kCommit);
+  facts["backward_dtype"] = config.run.backward_dtype == config::Dtype::bf16 ? "bf16" : "fp32";
+  return facts;
+}
+
+std::vector<std::unique_ptr<data::Loader>> open_loaders(const config::RunConfig& config) {
+  std::vector<std::unique_ptr<data::Loader>> loaders;
+  const std::vector<std::uint64_t> streams = streams_of(config);
+  for (std::size_t stage = 0; stage < config.stages.size(); ++stage) {
+    if (streams[stage] < loaders.size()) continue;
+    loaders.push_back(std::make_unique<data::Loader>(config.stages[stage].data, config.model.vocab_size,
+                                                     static_cast<std::uint64_t>(config.run.seed)));
+  }
+  return loaders;
+}
+
+nn::BitNetForCausalLM build_model(const config::RunConfig& config) {
+  nn::BitNetForCausalLM model(config.model);
+  model->set_implementations(config.run.attention_impl, config.run.head_impl);
+  return model;
+}
+
+}  // namespace
+
+Session::Session(Launch begun)
+    : launch(std::move(begun)),
+      config(launch.config),
+      streams(streams_of(config)),
+      loaders(open_loaders(config)),
+      evaluator(config),
+      model(build_model(config)),
+      optimizer(parameters_of(model)) {}
+
+void Session::announce() const {
+  const Cost cost = cost_of(config);
+  log::info(describe(cost, config, loaders.front()->windows()));
+  for (const AdamW::Group& group : optimizer.groups()) {
+    log::info(concat("optimizer group ", group.name, ": ", group.names.size(), " tensors, ",
+                     short_number(static_cast<double>(group.weights())), " weights"));
+  }
+  log::info(concat("device: ", cpu_name(), ", ", thread_count(), " threads, ", isa_name(active_isa())));
+}
+
+/// From the checkpoint, from init.from, or from the seed.
+void Session::restore() {
+  remove_leftovers(launch.run);
+  if (launch.resumed) {
+    const Checkpoint& checkpoint = *launch.resumed;
+    state = checkpoint.state;
+    A48_CHECK(state.data_fingerprint == fingerprint(), ErrorKind::bad_input, checkpoint.folder.string(),
+              ": the training data is not what this run was trained on; fingerprint ", state.data_fingerprint,
+              " then, ", fingerprint(), " now. Put the old shards back, or start another run.");
+    load_weights(checkpoint, optimizer.parameters());
+    load_moments(checkpoint, optimizer);
+    saved_step = state.step;
+    if (launch.explicit_step) set_aside_after(launch.run, state.step);
+  } else {
+    model->initialise(static_cast<std::uint64_t>(config.run.seed));
+    if (!config.init.from.empty()) {
+      const Checkpoint source = find_checkpoint(config.init.from);
+      load_weights(source, optimizer.parameters());
+      if (config.init.optimizer) load_moments(source, optimizer);
+      state.applied = optimizer.applied();
+    }
+    state.seed = config.run.seed;
+    state.data_fingerprint = fingerprint();
+  }
+  model->weights_changed();
+}
+
+/// The run's configuration, and the first events of this start.
+void Session::open_record() {
+  write_file(launch.run / "run.json", config::resolved_text(config));
+  metrics = Metrics(launch.run);
+
+  const Json machine = machine_facts(config);
+  Json event = Json::object();
+  event["version"] = kVersion;
+  event["commit"] = kCommit;
+  event["config_sha256"] = config::config_sha256(config);
+  event["machine"] = machine;
+  event["cpu"] = cpu_name();
+  event["power_limit"] = Json();
+  event["ranks"] = 1;
+  event["parameters"] = cost_of(config).parameters;
+  event["config"] = config::resolved(config);
+  metrics.write("run", event);
+  if (launch.resumed) {
+    log::info(concat("resumed from ", launch.resumed->folder.string(), ": step ", state.step, " of ",
+                     config.run.max_steps));
+    const bool same = state.machine == machine;
+    if (!same) {
+      log::warning(
+          "this start differs from the one that wrote the checkpoint in threads, build or instruction set (" +
+          state.machine.dump() + " then, " + machine.dump() +
+          " now): the run goes on, but not bit for bit as without the stop");
+    }
+    Json resume = Json::object();
+    resume["step"] = state.step;
+    resume["checkpoint"] = launch.resumed->folder.filename().string();
+    resume["bitwise"] = same;
+    Json changes = Json::array();
+    for (const config::Difference& d : launch.changes) {
+      Json change = Json::object();
+      change["path"] = d.path;
+      change["before"] = d.before;
+      change["after"] = d.after;
+      changes.push_back(change);
+    }
+    resume["changes"] = changes;
+    metrics.write("resume", resume);
+  } else {
+    log::info(concat(launch.run.string(), " has no checkpoint: starting at step 0"));
+  }
+  state.machine = machine;
+}
+
+std::string Session::fingerprint() const {
+  std::string all;
+  for (const auto& loader : loaders) {
+    if (!all.empty()) all += '+';
+    all += loader->fingerprint();
+  }
+  return all;
+}
+
+void Session::enter_stage(const StepPlan& plan) {
+  if (active_stage == plan.stage) return;
+  active_stage = plan.stage;
+  model->set_slots(plan.slots);
+  if (streams[plan.stage] != state.stream) {
+    state.stream = streams[plan.stage];
+    state.consumed = 0;
+  }
+  const std::string mode = quant::row_of(plan.mode).name;
+  log::info(concat("stage ", plan.stage + 1, " of ", config.stages.size(), ": ", mode, ", steps ",
+                   state.step + 1, " to ", config::stage_end(config, plan.stage)));
+  Json event = Json::object();
+  event["step"] = state.step;
+  event["stage"] = static_cast<std::int64_t>(plan.stage);
+  event["mode"] = mode;
+  metrics.write("stage", event);
+}
+
+at::Tensor Session::next_batch(const StepPlan& plan) const {
+  const data::Loader& loader = *loaders[streams[plan.stage]];
+  const at::Tensor ids = at::empty({config.run.global_batch_size, loader.sequence_length() + 1}, at::kLong);
+  loader.batch(state.stream, state.consumed, ids.size(0), ids.mutable_data_ptr<std::int64_t>());
+  return ids;
+}
+
+}  // namespace a48::train
