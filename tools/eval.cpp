@@ -21,6 +21,7 @@ namespace a48::tools {
 namespace {
 
 constexpr double kPercent = 100.0;
+constexpr std::chrono::seconds kProgressInterval{2};
 
 /// The evaluation pieces of --data or --text, and the tokenizer that gives their lengths in bytes.
 struct Input {
@@ -85,18 +86,18 @@ Outcome score(runtime::LanguageModel& model, const Input& input, const std::stri
   std::optional<FileWriter> lines;
   if (!logprobs_path.empty()) lines.emplace(logprobs_path);
   Outcome outcome;
-  std::size_t shown = 0;
   model.reset_sparsity();
   const auto begin = std::chrono::steady_clock::now();
+  auto shown = begin;
   const auto add = [&](std::size_t piece, std::span<const double> logprobs) {
     for (const double logprob : logprobs) outcome.totals.nll -= logprob;
     outcome.totals.tokens += static_cast<std::int64_t>(logprobs.size());
     outcome.totals.bytes += data::scored_bytes(input.pieces, piece, *input.tokenizer);
     if (lines) lines->write(piece_line(input.pieces.ids[piece], logprobs));
-    const std::size_t percent = 100 * (piece + 1) / input.pieces.size();
-    if (percent / 10 > shown / 10)
-      log::progress(concat("scored ", percent, " % of ", input.pieces.size(), " pieces"));
-    shown = percent;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - shown < kProgressInterval) return;
+    shown = now;
+    log::progress(concat("scored ", piece + 1, " of ", input.pieces.size(), " pieces"));
   };
   runtime::score_pieces(model, input.pieces.ids, add);
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
