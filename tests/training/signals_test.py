@@ -164,6 +164,9 @@ def exit_codes(a48, config, folder, run):
     status_of(STOPPED, "train", config, f"run.dir={folder / 'limit'}", "run.max_minutes=0.00001", says="run.max_minutes")
     status_of(NO_RESOURCES, "train", config, f"run.dir={folder / 'x'}", "run.device=cuda", says="cpu")
 
+    status_of(DONE, "inspect", run, says=f"latest: step-{STEPS:08}")
+    status_of(DONE, "inspect", run / "checkpoints" / f"step-{STEPS:08}", "--verify", "--json", says='"ternary"')
+    status_of(DONE, "inspect", run, "--step", 3, says="_train_000000.bin")
     # An altered weight: found by a verifying look, and by the resume, which falls back.
     newest = run / "checkpoints" / f"step-{STEPS:08}" / "model.safetensors"
     data = bytearray(newest.read_bytes())
