@@ -48,7 +48,7 @@ mkdir -p "$dir"
 
 checksum() { sha256sum "$1" | cut -d' ' -f1; }
 next_step() {
-  echo "Next: build/tools/a48 prepare --out $dir/$name$split $file"
+  echo "Next: build/a48 prepare --out $dir/$name$split $file"
 }
 
 if [[ -f $file ]]; then

@@ -88,7 +88,7 @@ trap ':' INT      # the program of the phase handles Ctrl-C; its exit status end
 logged() { "$@" 2>&1 | tee -i -a "$log"; }
 quiet() { "$@" >>"$log" 2>&1; }
 
-a48=build/tools/a48
+a48=build/a48
 report=(python3 scripts/quickstart_report.py)
 
 begin setup "Set-up"

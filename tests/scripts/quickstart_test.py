@@ -59,7 +59,7 @@ class Quickstart(unittest.TestCase):
         shutil.copytree(ROOT / "configs", self.root / "configs")
         self.program("scripts/setup.sh", "#!/bin/sh\necho set up\n")
         self.program("scripts/build.sh", "#!/bin/sh\necho built\n")
-        self.program("build/tools/a48", PRETENDED_A48)
+        self.program("build/a48", PRETENDED_A48)
         self.text = self.root / "a text.txt"
         self.text.write_text("The first line of it is here.\n" * 50)
 
