@@ -6,6 +6,8 @@
 What one model lacks the other has: grouped heads, ReLU^2 and sub-norms; a tied head, SiLU and no sub-norms.
 Exit status: 0 all agree, 1 they do not, 77 skipped (no NumPy).
 """
+import contextlib
+import io
 import json
 import pathlib
 import random
@@ -79,8 +81,8 @@ def main():
                 status = recompute_logprobs.main([str(model), str(lines), "--mode", mode])
                 expect(status == 0, f"{shape_name}, mode {mode}: exit status {status}")
             # The comparison can fail: another mode's log-probabilities are noticed.
-            print(f"{shape_name:8}", end="", flush=True)
-            status = recompute_logprobs.main([str(model), str(folder / f"{shape_name}-a4.8.jsonl"), "--mode", "none"])
+            with contextlib.redirect_stdout(io.StringIO()):
+                status = recompute_logprobs.main([str(model), str(folder / f"{shape_name}-a4.8.jsonl"), "--mode", "none"])
             expect(status == 4, f"{shape_name}: a4.8 passed for none, exit status {status}")
             pieces = recompute_logprobs.read_pieces(folder / f"{shape_name}-none.jsonl")
             expect(sum(len(piece["logprobs"]) for piece in pieces) >= 1000, "fewer than 1000 tokens were compared")
