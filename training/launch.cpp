@@ -61,6 +61,8 @@ Launch from_config(const TrainRequest& request) {
   make_folders(launch.run);
   launch.lock = RunLock(launch.run);
   launch.resumed = newest_checkpoint(launch.run);
+  if (launch.resumed)  // defaults < checkpoint < file < command line
+    launch.config = config::load_file(request.config_path, request.overrides, &launch.resumed->config);
   return launch;
 }
 

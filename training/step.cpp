@@ -1,3 +1,5 @@
+// Hop 3 of the training walk: micro-batches forward and backward, then clip and update, or reject the whole step.
+// The network, with shapes: modules/causal_lm.cpp.
 #include "training/step.h"
 
 #include "core/base/check.h"
