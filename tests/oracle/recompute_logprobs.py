@@ -208,10 +208,29 @@ class Model:
         return z[np.arange(len(ids) - 1), ids[1:]] - log_sum
 
 
+def slots_of(quant, where):
+    """The slots that the `quant` block of a run sets apart from the mode's."""
+    slots = {name: value for name, value in quant.items() if value is not None}
+    if "weights" in slots:
+        slots["ternary"] = choice(slots.pop("weights"), {"ternary": True, "fp": False}, f"{where}: quant.weights")
+    for name, value in slots.items():
+        if name in ("qkv", "o", "gate_up", "down"):
+            choice(value, {"fp": None} | QUANTIZERS, f"{where}: quant.{name}")
+        elif name not in SLOTS:
+            raise BadInput(f"{where}: quant.{name} is not known here")
+    return slots
+
+
+def choice(value, known, where):
+    if value not in known:
+        raise BadInput(f"{where} is {value!r}; recomputed are {', '.join(known)}")
+    return known[value]
+
+
 def load(folder, mode):
     folder = checkpoint_folder(folder)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    slots = {"ternary" if k == "ternary_weights" else k: v for k, v in run.get("quant", {}).items() if v is not None}
+    slots = slots_of(run.get("quant") or {}, folder / "run.json")
     return Model(run["model"], read_safetensors(folder / "model.safetensors"), mode, slots)
 
 

@@ -43,14 +43,14 @@ def synthetic(seed=1, **changes):
     return config, tensors
 
 
-def write_checkpoint(folder, config, tensors):
+def write_checkpoint(folder, config, tensors, **blocks):
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, tensor in tensors.items():
         header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + tensor.nbytes]}
         data += tensor.tobytes()
     text = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
-    (folder / "run.json").write_text(json.dumps({"model": config}))
+    (folder / "run.json").write_text(json.dumps({"model": config} | blocks))
 
 
 class Quantizers(unittest.TestCase):
@@ -148,6 +148,21 @@ class Program(unittest.TestCase):
             lines.write_text(json.dumps({"ids": ids, "logprobs": list(truth[1:])}) + "\n")
             self.assertEqual(self.run_main(folder, lines, "--mode", "a4.8"), 3)
             self.assertEqual(self.run_main(folder / "absent", lines, "--mode", "a4.8"), 3)
+
+    def test_quantizers_of_the_run(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            config, tensors = synthetic()
+            write_checkpoint(folder, config, tensors, quant={"weights": "fp", "qkv": "fp", "o": None, "topk_keep_o": 1.0})
+            expected = dict(zip(oracle.SLOTS, MODES["a4.8"])) | {"ternary": False, "qkv": "fp", "topk_keep_o": 1.0}
+            self.assertEqual(oracle.load(folder, "a4.8").slots, expected)
+            lines = folder / "pieces.jsonl"
+            lines.write_text(json.dumps({"ids": [1, 2], "logprobs": [-1.0]}) + "\n")
+            for quant, part in (({"weights": "int3"}, "int3"), ({"down": "int4_absmax"}, "int4_absmax"), ({"kv": "int8"}, "kv")):
+                write_checkpoint(folder, config, tensors, quant=quant)
+                with contextlib.redirect_stderr(io.StringIO()) as errors:
+                    self.assertEqual(oracle.main([str(folder), str(lines), "--mode", "a4.8"]), 3)
+                self.assertIn(part, errors.getvalue())
 
 
 if __name__ == "__main__":
