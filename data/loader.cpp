@@ -39,30 +39,55 @@ void cut_document(std::int64_t count, std::int64_t scored, const Take& take) {
     take(begin, std::min(scored, count - begin), begin == 0);
 }
 
-/// The pieces of a split. What stands before a shard's first BOS continues the last document of the shard
-/// before.
-std::vector<PieceSpan> piece_spans(const ShardSet& val, std::int64_t scored) {
-  std::vector<PieceSpan> spans;
+/// `count` tokens from `begin` of a shard on, without BOS; they go on in the shards behind it.
+struct Document {
+  std::size_t shard = 0;
+  std::int64_t begin = 0, count = 0;
+};
+
+/// What stands before a shard's first BOS continues the document of the shard before. Where no shard has a
+/// BOS, each is one document.
+std::vector<Document> documents_of(const ShardSet& val) {
+  std::vector<Document> documents, shards;
+  bool bos_seen = false;
   for (std::size_t index = 0; index < val.shards.size(); ++index) {
     const Shard& shard = *val.shards[index];
-    const auto is_bos = [&](std::int64_t i) {
-      return shard.token(i) == static_cast<std::uint32_t>(val.bos_id);
-    };
-    bool starts_document = spans.empty();
-    for (std::int64_t begin = 0; begin < shard.tokens();) {
-      if (is_bos(begin)) {
-        starts_document = true;
-        ++begin;
+    shards.push_back({index, 0, shard.tokens()});
+    for (std::int64_t i = 0; i < shard.tokens(); ++i) {
+      if (shard.token(i) == static_cast<std::uint32_t>(val.bos_id)) {
+        bos_seen = true;
+        documents.push_back({index, i + 1, 0});
+        continue;
       }
-      std::int64_t end = begin;
-      while (end < shard.tokens() && !is_bos(end)) ++end;
-      cut_document(end - begin, scored, [&](std::int64_t from, std::int64_t length, bool first) {
-        spans.push_back({index, begin + from, length, starts_document && first});
-      });
-      begin = end;
+      if (documents.empty()) documents.push_back({index, i, 0});
+      ++documents.back().count;
     }
   }
+  return bos_seen ? documents : shards;
+}
+
+/// The pieces of a split: `source` is the shard in which the piece's document begins.
+std::vector<PieceSpan> piece_spans(const ShardSet& val, std::int64_t scored) {
+  std::vector<PieceSpan> spans;
+  for (const Document& document : documents_of(val))
+    cut_document(document.count, scored, [&](std::int64_t from, std::int64_t length, bool first) {
+      spans.push_back({document.shard, document.begin + from, length, first});
+    });
   return spans;
+}
+
+/// The tokens of a piece, over the borders of shards.
+std::vector<std::int64_t> read_piece(const ShardSet& val, const PieceSpan& span, std::int64_t vocab) {
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(span.count));
+  std::int64_t begin = span.begin, done = 0;
+  for (std::size_t shard = span.source; done < span.count; ++shard) {
+    const std::int64_t tokens = val.shards[shard]->tokens();
+    const std::int64_t here = std::clamp<std::int64_t>(tokens - begin, 0, span.count - done);
+    if (here > 0) val.read(shard, begin, here, vocab, ids.data() + done);
+    begin = std::max<std::int64_t>(begin - tokens, 0);
+    done += here;
+  }
+  return ids;
 }
 
 /// `limit` of the items, evenly spaced: item i is number floor(i·n / limit).
@@ -82,7 +107,7 @@ std::int64_t scored_per_piece(std::int64_t sequence_length) {
 
 }  // namespace
 
-Loader::Loader(const config::Data& data, std::int64_t vocab_size, std::uint64_t seed)
+Loader::Loader(const config::Data& data, std::int64_t vocab_size, std::uint64_t seed, std::int64_t bos_id)
     : kind_(data.kind), vocab_(vocab_size), sequence_(data.sequence_length), seed_(seed) {
   A48_CHECK(sequence_ >= 1, ErrorKind::config, "data.sequence_length is ", sequence_,
             "; allowed is 1 and more");
@@ -92,7 +117,7 @@ Loader::Loader(const config::Data& data, std::int64_t vocab_size, std::uint64_t 
   }
   A48_CHECK(!data.path.empty(), ErrorKind::config,
             "data.path is empty; set it to a folder that `a48 prepare --out FOLDER TEXT…` has filled");
-  shards_ = open_shards(data.path, data.train_glob, vocab_);
+  shards_ = open_shards(data.path, data.train_glob, vocab_, bos_id);
   for (std::size_t i = 0; i < shards_.shards.size(); ++i) {
     if (data.windows == config::Windows::bos) {
       append_bos_windows(*shards_.shards[i], i, shards_.bos_id, sequence_, bos_windows_);
@@ -150,10 +175,8 @@ EvaluationPieces evaluation_pieces(const ShardSet& val, std::int64_t sequence_le
                                    std::int64_t limit) {
   EvaluationPieces pieces;
   for (const PieceSpan& span : evenly_spaced(piece_spans(val, scored_per_piece(sequence_length)), limit)) {
-    std::vector<std::int64_t> scored(static_cast<std::size_t>(span.count));
-    val.read(span.source, span.begin, span.count, vocab, scored.data());
     std::vector<std::int32_t> ids{val.bos_id};
-    for (const std::int64_t id : scored) ids.push_back(static_cast<std::int32_t>(id));
+    for (const std::int64_t id : read_piece(val, span, vocab)) ids.push_back(static_cast<std::int32_t>(id));
     pieces.ids.push_back(std::move(ids));
     pieces.starts_document.push_back(span.starts_document);
   }

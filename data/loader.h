@@ -22,7 +22,8 @@ struct Span {
 class Loader {
  public:
   /// Opens and checks the train split; with DataKind::mock tokens are f(seed, window) and no file is read.
-  Loader(const config::Data& data, std::int64_t vocab_size, std::uint64_t seed);
+  /// `bos_id`: the model's, for shards that have no sidecar to say it.
+  Loader(const config::Data& data, std::int64_t vocab_size, std::uint64_t seed, std::int64_t bos_id);
 
   std::int64_t windows() const { return windows_; }           // N
   std::int64_t sequence_length() const { return sequence_; }  // T

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 #include <set>
 #include <string_view>
 
@@ -217,8 +216,10 @@ void ShardSet::read(std::size_t shard, std::int64_t begin, std::int64_t count, s
   }
 }
 
-ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab) {
+ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab,
+                     std::optional<std::int64_t> bos_id) {
   ShardSet set;
+  if (bos_id) set.bos_id = static_cast<std::int32_t>(*bos_id);
   std::set<std::string> set_names;
   for (const std::string& file : matching_files(folder, glob)) {
     set.shards.push_back(std::make_unique<Shard>(folder / file));
@@ -234,6 +235,9 @@ ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t v
     const Json sidecar = Json::parse(read_file(path), path.string());
     try {
       apply_sidecar(set, path, sidecar, fingerprint_lines);
+      A48_CHECK(!bos_id || set.bos_id == *bos_id, ErrorKind::bad_input, path.string(),
+                ": documents begin with the id ", set.bos_id, "; the model's model.bos_token_id is ", *bos_id,
+                ". Set it to ", set.bos_id);
     } catch (const Error& error) {
       const std::string message = error.what();  // of a Json accessor: it does not know the file
       fail(error.kind(), message.find(folder.string()) == std::string::npos ? path.string() + ": " : "",

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,7 @@ struct ShardSet {
   Path tokenizer_file;           // empty = bytes or unknown
   std::string tokenizer_sha256;  // "" unknown
   std::int64_t vocab_size = 0;   // of the tokenizer; 0 unknown
-  std::int32_t bos_id = 1;
+  std::int32_t bos_id = 1;       // the sidecar's; without one, the model's
   std::string delimiter = "bos";
 
   /// Copies `count` ids from `begin` of a shard; an id >= vocab is Error(bad_input) with file and position.
@@ -60,9 +61,11 @@ struct ShardSet {
 };
 
 /// All files of `folder` that match `glob`. Missing, truncated, altered or disagreeing files, a tokenizer
-/// size above `vocab` (0 = unchecked): Error(bad_input). Contents are hashed against the sidecar up to
+/// size above `vocab` (0 = unchecked), a sidecar whose BOS is not `bos_id` (nothing = unchecked):
+/// Error(bad_input). Contents are hashed against the sidecar up to
 /// kHashedBytes in total; above that, sizes and counts are compared and a line says so.
-ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab);
+ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab,
+                     std::optional<std::int64_t> bos_id = {});
 inline constexpr std::int64_t kHashedBytes = std::int64_t{4} << 30;
 
 }  // namespace a48::data

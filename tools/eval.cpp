@@ -1,6 +1,7 @@
 // `a48 eval`: perplexity, bits per byte and sparsity of a model on held-out text, piece by piece
 // (core/runtime/score.cpp). The model comes from a function that main hands in; --logprobs writes what anyone
 // needs to recompute it outside.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iomanip>
@@ -23,7 +24,8 @@ namespace {
 constexpr double kPercent = 100.0;
 constexpr std::chrono::seconds kProgressInterval{2};
 
-/// The evaluation pieces of --data or --text, and the tokenizer that gives their lengths in bytes.
+/// The evaluation pieces of --data or --text, and the tokenizer that gives their lengths in bytes: none when
+/// neither the model nor the shards name one.
 struct Input {
   std::unique_ptr<runtime::Tokenizer> tokenizer;
   data::EvaluationPieces pieces;
@@ -41,18 +43,27 @@ void check_tokenizer(const data::ShardSet& shards, const runtime::Tokenizer& tok
             "; evaluate on shards made with the model's own tokenizer (a48 prepare --tokenizer)");
 }
 
+/// The data block of the stage that wrote the checkpoint.
+const config::Data& data_of_stage(const train::OpenedModel& opened) {
+  const config::RunConfig& config = opened.config;
+  const std::int64_t done = std::clamp<std::int64_t>(opened.step, 1, config.run.max_steps);
+  return config.stages[config::stage_at(config, done - 1)].data;
+}
+
 Input read_input(const EvalOptions& options, const train::OpenedModel& opened) {
   Input input;
-  input.tokenizer = opened.tokenizer_path.empty() ? data::byte_tokenizer()
-                                                  : data::load_sentencepiece(opened.tokenizer_path);
+  if (!opened.tokenizer_path.empty()) input.tokenizer = data::load_sentencepiece(opened.tokenizer_path);
   const runtime::ModelInfo& info = opened.model->info();
-  const std::int64_t length = std::min(opened.config.data.sequence_length, info.max_positions);
+  const std::int64_t length = std::min(info.sequence_length, info.max_positions);
   if (!options.data.empty()) {
     const data::ShardSet shards =
-        data::open_shards(options.data, opened.config.data.val_glob, info.vocab_size);
-    check_tokenizer(shards, *input.tokenizer, options);
+        data::open_shards(options.data, data_of_stage(opened).val_glob, info.vocab_size, info.bos_id);
+    // A sidecar names its tokenizer; shards of others do not, and their ids are no bytes.
+    if (!input.tokenizer && !shards.tokenizer_kind.empty()) input.tokenizer = data::byte_tokenizer();
+    if (input.tokenizer) check_tokenizer(shards, *input.tokenizer, options);
     input.pieces = data::evaluation_pieces(shards, length, info.vocab_size, options.pieces);
   } else {
+    if (!input.tokenizer) input.tokenizer = data::byte_tokenizer();
     std::vector<std::vector<std::int32_t>> documents;
     for (const std::string& path : options.texts) {
       const std::string text = read_file(path);
@@ -92,7 +103,7 @@ Outcome score(runtime::LanguageModel& model, const Input& input, const std::stri
   const auto add = [&](std::size_t piece, std::span<const double> logprobs) {
     for (const double logprob : logprobs) outcome.totals.nll -= logprob;
     outcome.totals.tokens += static_cast<std::int64_t>(logprobs.size());
-    outcome.totals.bytes += data::scored_bytes(input.pieces, piece, *input.tokenizer);
+    if (input.tokenizer) outcome.totals.bytes += data::scored_bytes(input.pieces, piece, *input.tokenizer);
     if (lines) lines->write(piece_line(input.pieces.ids[piece], logprobs));
     const auto now = std::chrono::steady_clock::now();
     if (now - shown < kProgressInterval) return;
@@ -136,10 +147,10 @@ Json report(const EvalOptions& options, const train::OpenedModel& opened, const 
   all["mode"] = info.mode;
   all["pieces"] = static_cast<std::int64_t>(input.pieces.size());
   all["tokens"] = outcome.totals.tokens;
-  all["bytes"] = outcome.totals.bytes;
+  all["bytes"] = input.tokenizer ? Json(outcome.totals.bytes) : Json();
   all["nll_per_token"] = outcome.totals.nll_per_token();
   all["perplexity"] = outcome.totals.perplexity();
-  all["bits_per_byte"] = outcome.totals.bits_per_byte();
+  all["bits_per_byte"] = input.tokenizer ? Json(outcome.totals.bits_per_byte()) : Json();
   all["sparsity"] = sparsity_json(outcome.sparsity);
   all["active_parameters"] = active_parameters(info, outcome.sparsity);
   all["non_embedding_parameters"] = info.non_embedding_parameters;
@@ -166,11 +177,14 @@ void print_table(const train::OpenedModel& opened, const Input& input, const Out
   std::cout << std::fixed << "model           " << opened.checkpoint << "\n"
             << "mode            " << info.mode << "\n"
             << "scored          " << outcome.totals.tokens << " tokens in " << input.pieces.size()
-            << " pieces, " << outcome.totals.bytes << " bytes, " << std::setprecision(1) << outcome.seconds
-            << " s\n"
+            << " pieces, " << std::setprecision(1) << outcome.seconds << " s\n"
             << "nll per token   " << std::setprecision(4) << outcome.totals.nll_per_token() << "\n"
-            << "perplexity      " << std::setprecision(3) << outcome.totals.perplexity() << "\n"
-            << "bits per byte   " << std::setprecision(4) << outcome.totals.bits_per_byte() << "\n";
+            << "perplexity      " << std::setprecision(3) << outcome.totals.perplexity() << "\n";
+  if (input.tokenizer)
+    std::cout << "bits per byte   " << std::setprecision(4) << outcome.totals.bits_per_byte() << " ("
+              << outcome.totals.bytes << " bytes)\n";
+  else
+    std::cout << "bits per byte   unknown: the shards name no tokenizer\n";
   if (!s.measured) return;
   std::cout << "\nzeros in percent         QKV      Out       Up     Gate     Down  Overall     active\n";
   print_sparsity_row("this model, " + info.mode,

@@ -22,7 +22,7 @@ Json spans_at(const std::string& run, std::int64_t step) {
   const std::int64_t begin = first == 0 ? 0 : config::stage_end(config, first - 1);
   const std::int64_t sequences = config.run.global_batch_size, consumed = (step - 1 - begin) * sequences;
   const data::Loader loader(config.stages[stage].data, config.model.vocab_size,
-                            static_cast<std::uint64_t>(config.run.seed));
+                            static_cast<std::uint64_t>(config.run.seed), config.model.bos_token_id);
   Json spans = Json::array();
   for (const data::Span& span : loader.spans(streams[stage], consumed, sequences)) {
     Json entry = Json::object();

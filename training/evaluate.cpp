@@ -31,8 +31,8 @@ std::unique_ptr<runtime::Tokenizer> tokenizer_of(const data::ShardSet& shards) {
 Evaluator::Evaluator(const config::RunConfig& config) : config_(config) {
   if (!has_validation()) return;
   for (const config::Stage& stage : config_.stages) {
-    const data::ShardSet shards =
-        data::open_shards(stage.data.path, stage.data.val_glob, config_.model.vocab_size);
+    const data::ShardSet shards = data::open_shards(stage.data.path, stage.data.val_glob,
+                                                    config_.model.vocab_size, config_.model.bos_token_id);
     pieces_.push_back(data::evaluation_pieces(shards, stage.data.sequence_length, config_.model.vocab_size,
                                               config_.eval.windows));
     if (!tokenizer_) tokenizer_ = tokenizer_of(shards);

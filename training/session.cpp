@@ -29,7 +29,8 @@ std::vector<std::unique_ptr<data::Loader>> open_loaders(const config::RunConfig&
   for (std::size_t stage = 0; stage < config.stages.size(); ++stage) {
     if (streams[stage] < loaders.size()) continue;
     loaders.push_back(std::make_unique<data::Loader>(config.stages[stage].data, config.model.vocab_size,
-                                                     static_cast<std::uint64_t>(config.run.seed)));
+                                                     static_cast<std::uint64_t>(config.run.seed),
+                                                     config.model.bos_token_id));
   }
   return loaders;
 }

@@ -14,7 +14,7 @@ namespace {
 
 using test::put_shard;
 
-constexpr std::int64_t kVocab = 1000;
+constexpr std::int64_t kVocab = 1000, kBos = 1;
 
 config::Data data_at(const Path& folder, std::int64_t sequence,
                      config::Windows windows = config::Windows::cut) {
@@ -51,7 +51,7 @@ TEST_CASE("loader: cut windows start every T tokens and never cross a shard") {
   put_shard(dir / "x_train_000000.bin", run_of(100, 13));  // (13 − 1) div 4 = 3 windows
   put_shard(dir / "x_train_000001.bin", run_of(200, 4));   // none: T + 1 = 5
   put_shard(dir / "x_train_000002.bin", run_of(300, 9));   // 2
-  const Loader loader(data_at(dir.path(), 4), kVocab, 1);
+  const Loader loader(data_at(dir.path(), 4), kVocab, 1, kBos);
   CHECK(loader.windows() == 5);
   const std::vector<std::int64_t> first = first_ids(loader, 0, 0, 5);
   CHECK(std::set<std::int64_t>(first.begin(), first.end()) ==
@@ -65,7 +65,7 @@ TEST_CASE("loader: bos windows start at documents and drop what does not fit") {
   const test::TempDir dir;
   //                                    0  1  2  3  4  5  6  7  8  9 10 11
   put_shard(dir / "x_train_000000.bin", {9, 1, 5, 6, 1, 7, 8, 1, 9, 9, 9, 1});
-  const Loader loader(data_at(dir.path(), 3, config::Windows::bos), kVocab, 1);
+  const Loader loader(data_at(dir.path(), 3, config::Windows::bos), kVocab, 1, kBos);
   CHECK(loader.windows() == 3);
   std::set<std::int64_t> begins;
   for (const Span& span : loader.spans(0, 0, 3)) {
@@ -75,10 +75,23 @@ TEST_CASE("loader: bos windows start at documents and drop what does not fit") {
   CHECK(begins == std::set<std::int64_t>{1, 4, 7});
 }
 
+TEST_CASE("loader: in shards without a sidecar documents begin with the model's BOS") {
+  const test::TempDir dir;
+  put_shard(dir / "x_train_000000.bin", {9, 1, 5, 6, 9, 7, 8, 1, 9, 9});
+  const Loader loader(data_at(dir.path(), 3, config::Windows::bos), kVocab, 1, 9);
+  std::set<std::int64_t> begins;
+  for (const Span& span : loader.spans(0, 0, loader.windows())) begins.insert(span.begin);
+  CHECK(begins == std::set<std::int64_t>{0, 4});
+  put_shard(dir / "x_val_000000.bin", {9, 10, 1, 9, 20});
+  const ShardSet val = open_shards(dir.path(), "*_val_*.bin", kVocab, 9);
+  CHECK(evaluation_pieces(val, 4, kVocab, 0).ids ==
+        std::vector<std::vector<std::int32_t>>{{9, 10, 1}, {9, 20}});
+}
+
 TEST_CASE("loader: three epochs take every window once each, in new orders, whatever the batch") {
   const test::TempDir dir;
   put_shard(dir / "x_train_000000.bin", run_of(0, 7 * 2 + 1));
-  const Loader loader(data_at(dir.path(), 2), kVocab, 5);
+  const Loader loader(data_at(dir.path(), 2), kVocab, 5, kBos);
   REQUIRE(loader.windows() == 7);
   const std::vector<std::int64_t> all = first_ids(loader, 0, 0, 21);
   std::set<std::vector<std::int64_t>> orders;
@@ -100,11 +113,12 @@ TEST_CASE("loader: three epochs take every window once each, in new orders, what
 
 TEST_CASE("loader: bad data is refused by name") {
   const test::TempDir dir;
-  CHECK_ERROR(Loader(config::Data{}, kVocab, 1), ErrorKind::config, "data.path");
+  CHECK_ERROR(Loader(config::Data{}, kVocab, 1, kBos), ErrorKind::config, "data.path");
   put_shard(dir / "x_train_000000.bin", run_of(0, 4));
-  CHECK_ERROR(Loader(data_at(dir.path(), 4), kVocab, 1), ErrorKind::bad_input, "4 training tokens", "5");
+  CHECK_ERROR(Loader(data_at(dir.path(), 4), kVocab, 1, kBos), ErrorKind::bad_input, "4 training tokens",
+              "5");
   put_shard(dir / "x_train_000000.bin", run_of(kVocab - 2, 9));
-  const Loader loader(data_at(dir.path(), 4), kVocab, 1);
+  const Loader loader(data_at(dir.path(), 4), kVocab, 1, kBos);
   std::int64_t ids[10];
   CHECK_ERROR(loader.batch(0, 0, 2, ids), ErrorKind::bad_input, "token 2", "id 1000");
 }
@@ -113,7 +127,7 @@ TEST_CASE("loader: mock data needs no file, stays in the vocabulary and repeats"
   config::Data data;
   data.kind = config::DataKind::mock;
   data.sequence_length = 50;
-  const Loader loader(data, 17, 3);
+  const Loader loader(data, 17, 3, kBos);
   std::vector<std::int64_t> a(51 * 4), b(51 * 4);
   loader.batch(0, 10, 4, a.data());
   loader.batch(0, 10, 4, b.data());
@@ -132,7 +146,7 @@ TEST_CASE("evaluation pieces: every token but BOS is scored once, with BOS in fr
   const ShardSet val = open_shards(dir.path(), "*_val_*.bin", kVocab);
   const EvaluationPieces pieces = evaluation_pieces(val, 4, kVocab, 0);
   using Ids = std::vector<std::vector<std::int32_t>>;
-  CHECK(pieces.ids == Ids{{1, 10, 11, 12}, {1, 13, 14}, {1, 20}, {1, 30, 31}, {1, 32, 33}, {1, 40}});
+  CHECK(pieces.ids == Ids{{1, 10, 11, 12}, {1, 13, 14}, {1, 20}, {1, 30, 31, 32}, {1, 33}, {1, 40}});
   CHECK(pieces.starts_document == std::vector<bool>{true, false, true, true, false, true});
   CHECK(pieces.scored_tokens() == 11);
   CHECK_ERROR(evaluation_pieces(val, 1, kVocab, 0), ErrorKind::config, "sequence_length");
@@ -146,10 +160,26 @@ TEST_CASE("evaluation pieces: shards without BOS are one document each; BOS at t
   CHECK(evaluation_pieces(plain, 3, kVocab, 0).ids ==
         std::vector<std::vector<std::int32_t>>{{1, 10, 11}, {1, 12}});
   CHECK(evaluation_pieces(plain, 3, kVocab, 0).starts_document == std::vector<bool>{true, false});
+  put_shard(dir / "x_val_000001.bin", {13, 14, 15});
+  CHECK(evaluation_pieces(open_shards(dir.path(), "*_val_*.bin", kVocab), 3, kVocab, 0).starts_document ==
+        std::vector<bool>{true, false, true, false});
+  std::filesystem::remove(dir / "x_val_000001.bin");
   put_shard(dir / "x_val_000000.bin", {1, 1, 12, 1});
   const ShardSet empty_documents = open_shards(dir.path(), "*_val_*.bin", kVocab);
   CHECK(evaluation_pieces(empty_documents, 3, kVocab, 0).ids ==
         std::vector<std::vector<std::int32_t>>{{1, 12}});
+}
+
+TEST_CASE("evaluation pieces: a document over three shards is cut as if it stood in one") {
+  const test::TempDir dir;
+  put_shard(dir / "x_val_000000.bin", {1, 9, 1});
+  put_shard(dir / "x_val_000001.bin", {10, 11});
+  put_shard(dir / "x_val_000002.bin", {12, 13, 14, 15, 16, 1, 20});
+  const EvaluationPieces pieces =
+      evaluation_pieces(open_shards(dir.path(), "*_val_*.bin", kVocab), 4, kVocab, 0);
+  CHECK(pieces.ids ==
+        std::vector<std::vector<std::int32_t>>{{1, 9}, {1, 10, 11, 12}, {1, 13, 14, 15}, {1, 16}, {1, 20}});
+  CHECK(pieces.starts_document == std::vector<bool>{true, true, false, false, true});
 }
 
 TEST_CASE("evaluation pieces: a limit takes that many, evenly spaced") {

@@ -178,6 +178,9 @@ TEST_CASE("prepare: readers refuse files that disagree with the sidecar") {
   const auto reopen = [&] { return open_shards(folder, "*_train_*.bin", 350); };
   CHECK(reopen().tokens > 0);
   CHECK_ERROR(open_shards(folder, "*_train_*.bin", 349), ErrorKind::bad_input, "350 pieces", "of 349");
+  CHECK(open_shards(folder, "*_train_*.bin", 350, 1).bos_id == 1);
+  CHECK_ERROR(open_shards(folder, "*_train_*.bin", 350, 2), ErrorKind::bad_input, "set.json", "id 1",
+              "model.bos_token_id is 2");
 
   const std::string model = read_file(folder / "tokenizer.model");
   put(folder / "tokenizer.model", model + "x");

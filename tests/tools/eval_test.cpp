@@ -26,7 +26,6 @@ ModelOpener fake_opener(const std::string& tokenizer = "") {
     CHECK(!mode.has_value());
     train::OpenedModel opened;
     opened.model = std::make_unique<test::FakeModel>(tokenizer.empty() ? kVocab : 400, kContext);
-    opened.config.data.sequence_length = kContext;
     opened.checkpoint = "runs/fake/checkpoints/step-00000007";
     opened.step = 7;
     opened.tokenizer_path = tokenizer;
@@ -106,6 +105,42 @@ TEST_CASE("eval: one JSON object agrees with the log-probabilities that it wrote
   CHECK(report.at("sparsity").is_null());  // the fake model measures none
   CHECK(report.find("active_parameters") != nullptr);
   CHECK(report.find("seconds") != nullptr);
+}
+
+TEST_CASE("eval: shards that name no tokenizer have no bits per byte") {
+  const test::TempDir dir;
+  test::put_shard(dir / "x_val_000000.bin", {1, 10, 11, 12});
+  EvalOptions options = eval_of(dir.path().string());
+  const auto text = [&] { return output_of([&] { return run_eval(options, fake_opener()); }); };
+  const Json report = Json::parse(text(), "stdout");
+  CHECK(report.at("tokens").as_int() == 3);
+  CHECK(report.at("bytes").is_null());
+  CHECK(report.at("bits_per_byte").is_null());
+  options.json = false;
+  CHECK(text().find("bits per byte   unknown") != std::string::npos);
+}
+
+TEST_CASE("eval: pieces have the model's training length, and shards the name of the checkpoint's stage") {
+  const test::TempDir dir;
+  test::put_shard(dir / "x_val_000000.bin", {1, 10, 11, 12});
+  test::put_shard(dir / "x_later_000000.bin", std::vector<std::uint32_t>(2 * kContext, 20));
+  const auto report_at = [&](std::int64_t step) {
+    const ModelOpener open = [&](const std::string& path, std::optional<quant::Mode> mode) {
+      train::OpenedModel opened = fake_opener()(path, mode);
+      opened.step = step;
+      opened.config.run.max_steps = 10;
+      opened.config.data.sequence_length = 2;  // of no stage
+      opened.config.stages = {config::Stage{}, config::Stage{}};
+      opened.config.stages[0].until = 0.5;
+      opened.config.stages[1].data.val_glob = "*_later_*.bin";
+      return opened;
+    };
+    const EvalOptions options = eval_of(dir.path().string());
+    return Json::parse(output_of([&] { return run_eval(options, open); }), "stdout");
+  };
+  CHECK(report_at(5).at("tokens").as_int() == 3);
+  CHECK(report_at(6).at("tokens").as_int() == 2 * kContext);
+  CHECK(report_at(6).at("pieces").as_int() == 3);  // 31 + 31 + 2
 }
 
 TEST_CASE("eval: texts are documents, pieces can be limited, and the table names what it shows") {
