@@ -110,7 +110,7 @@ struct RmsNormRows {
 };
 void rms_norm_rows(const RmsNormRows& args);
 
-/// dx = r·(g ⊙ dy) − x·(r³/K)·Σ(g ⊙ dy ⊙ x); dgain[k] += Σ_r dy·x·r. Deterministic for a given number of threads.
+/// dx = r·(g ⊙ dy) − x·(r³/K)·Σ(g ⊙ dy ⊙ x); dgain[k] += Σ_r dy·x·r. The same bits for any number of threads.
 struct RmsNormBackwardRows {
   Rows<const float> x, dy;         // [R, K]
   const float* gain;               // [K]
@@ -174,7 +174,7 @@ struct HeadRows {
 };
 void head_rows(const HeadRows& args);
 
-/// Zeros among codes, for sparsity reports.
+/// Zeros among codes, for sparsity reports; serial.
 std::int64_t count_zero_codes(Rows<const std::int8_t> codes);
 
 }  // namespace a48::kernels

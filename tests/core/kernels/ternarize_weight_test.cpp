@@ -86,7 +86,9 @@ TEST_CASE("check 9: Gaussian weights have 31.0 % zeros") {
 }
 
 TEST_CASE(
-    "check 9: matrices stacked in one buffer give the codes of the separate ones, each with its own alpha") {
+    "ternarize_weight: part of a wider buffer, by its row pitch, gives the codes and alpha of a matrix of "
+    "its "
+    "own") {
   const std::int64_t cols = 100;
   Matrix<float> both(48, cols);
   const Matrix<float> first = gaussian_weight(16, cols, 0.02f), second = gaussian_weight(32, cols, 0.5f);
