@@ -85,10 +85,7 @@ TEST_CASE("check 9: Gaussian weights have 31.0 % zeros") {
   CHECK(std::abs(t.alpha - sum / static_cast<double>(rows * cols)) <= ulp(t.alpha));
 }
 
-TEST_CASE(
-    "ternarize_weight: part of a wider buffer, by its row pitch, gives the codes and alpha of a matrix of "
-    "its "
-    "own") {
+TEST_CASE("ternarize_weight reads rows by their stride, of a part of a larger buffer too") {
   const std::int64_t cols = 100;
   Matrix<float> both(48, cols);
   const Matrix<float> first = gaussian_weight(16, cols, 0.02f), second = gaussian_weight(32, cols, 0.5f);
