@@ -11,10 +11,17 @@
 namespace a48::nn {
 namespace {
 
+/// The input with TopK's dropped entries at zero.
+at::Tensor kept(const at::Tensor& x, const LinearSlot& slot) {
+  return slot.keep < 1.0 ? ops::topk(x, slot.keep).first : x;
+}
+
 /// Float weights: LibTorch's product, of the input as it is or quantized and decoded (ablations).
 std::vector<at::Tensor> float_products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
-                                       const LinearSlot& slot) {
-  const at::Tensor input = ops::fake_quant(slot.keep < 1.0 ? ops::topk(x, slot.keep).first : x, slot.input);
+                                       const LinearSlot& slot, runtime::ZeroCount* zeros) {
+  const at::Tensor input = ops::fake_quant(kept(x, slot), slot.input);
+  if (zeros != nullptr && slot.input != quant::Scheme::fp)
+    zeros->add(input.numel() - input.count_nonzero().item<std::int64_t>(), input.numel());
   std::vector<at::Tensor> outputs;
   for (const BitLinear& layer : layers) {
     outputs.push_back(at::linear(input, layer->weight));
@@ -32,9 +39,9 @@ std::vector<ops::LinearWeight> weights_of(std::initializer_list<BitLinear> layer
 
 std::vector<at::Tensor> products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
                                  const LinearSlot& slot, runtime::ZeroCount* zeros) {
-  if (!slot.ternary_weight) return float_products(x, layers, slot);
+  if (!slot.ternary_weight) return float_products(x, layers, slot, zeros);
   const std::vector<ops::LinearWeight> weights = weights_of(layers);
-  if (slot.input == quant::Scheme::fp) return ops::ternary_linear(x, weights);
+  if (slot.input == quant::Scheme::fp) return ops::ternary_linear(kept(x, slot), weights);
   std::int64_t zero_codes = 0;
   const ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr};
   std::vector<at::Tensor> outputs = ops::bit_linear(x, weights, input);

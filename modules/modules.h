@@ -30,16 +30,20 @@ using nn::RMSNorm;
 using nn::TernaryQuantizer;
 using nn::TopKSparsifier;
 
-/// An initialised BitNet a4.8. `rest` names further fields: create_model(816, 2202, 6, 6, {.vocab_size =
-/// 8000}); its four sizes are replaced by the arguments before it. Hidden states come out; for logits see
-/// create_causal_lm.
-BitNetModel create_model(std::int64_t hidden_size = 4096, std::int64_t intermediate_size = 11008,
-                         std::int64_t num_hidden_layers = 32, std::int64_t num_attention_heads = 32,
+/// An initialised BitNet a4.8; the sizes' defaults are those of BitNetConfig. `rest` names further fields:
+/// create_model(816, 2202, 6, 6, {.vocab_size = 8000}); its four sizes are replaced by the arguments before
+/// it. Hidden states come out; for logits see create_causal_lm.
+BitNetModel create_model(std::int64_t hidden_size = BitNetConfig().hidden_size,
+                         std::int64_t intermediate_size = BitNetConfig().intermediate_size,
+                         std::int64_t num_hidden_layers = BitNetConfig().num_hidden_layers,
+                         std::int64_t num_attention_heads = BitNetConfig().num_attention_heads,
                          BitNetConfig rest = {}, torch::Device device = torch::kCPU);
 
 /// The same with head, loss and logits.
-BitNetForCausalLM create_causal_lm(std::int64_t hidden_size = 4096, std::int64_t intermediate_size = 11008,
-                                   std::int64_t num_hidden_layers = 32, std::int64_t num_attention_heads = 32,
+BitNetForCausalLM create_causal_lm(std::int64_t hidden_size = BitNetConfig().hidden_size,
+                                   std::int64_t intermediate_size = BitNetConfig().intermediate_size,
+                                   std::int64_t num_hidden_layers = BitNetConfig().num_hidden_layers,
+                                   std::int64_t num_attention_heads = BitNetConfig().num_attention_heads,
                                    BitNetConfig rest = {}, torch::Device device = torch::kCPU);
 
 }  // namespace a48

@@ -40,9 +40,34 @@ TEST_CASE(
   const ops::LinearWeight weight{layer->weight, layer->ternary(), "w"};
   layer->set_slot({quant::Scheme::fp, 1.0, true});
   CHECK(same_bits(layer(x), ops::ternary_linear(x, {&weight, 1}).front()));
+  layer->set_slot({quant::Scheme::fp, 0.5, true});
+  CHECK(same_bits(layer(x), ops::ternary_linear(ops::topk(x, 0.5).first, {&weight, 1}).front()));
   layer->set_slot({quant::Scheme::int8, 0.5, true});
   CHECK(same_bits(layer(x), ops::bit_linear(x, {&weight, 1}, {quant::Scheme::int8, 0.5}).front()));
   CHECK(layer(x).requires_grad());
+}
+
+TEST_CASE("zero codes of the input are counted for ternary and for float weights alike") {
+  const at::NoGradGuard no_grad;
+  nn::BitLinear layer(32, 6);
+  layer->weight.copy_(normal({6, 32}, 2));
+  const at::Tensor x = normal({40, 32}, 3);
+  for (const quant::Scheme scheme : {quant::Scheme::int4, quant::Scheme::int8, quant::Scheme::fp4}) {
+    const at::Tensor codes = ops::encode(ops::topk(x, 0.5).first, scheme).codes;
+    const std::int64_t wanted = codes.numel() - codes.count_nonzero().item<std::int64_t>();
+    runtime::ZeroCount counts[2];
+    for (const bool ternary : {false, true}) {
+      layer->set_slot({scheme, 0.5, ternary});
+      nn::shared_input(x, {layer}, &counts[ternary]);
+    }
+    CHECK(counts[false].zeros == wanted);
+    CHECK(counts[false].total == 40 * 32);
+    if (scheme != quant::Scheme::int4) CHECK(counts[true].zeros == wanted);
+  }
+  runtime::ZeroCount none;
+  layer->set_slot({quant::Scheme::fp, 1.0, false});
+  nn::shared_input(x, {layer}, &none);
+  CHECK(none.total == 0);  // a float input has no codes
 }
 
 TEST_CASE("S1, S2, S3: the seed's quantizer classes give right values and pass gradients") {

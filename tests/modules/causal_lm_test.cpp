@@ -40,8 +40,13 @@ TEST_CASE(
   }
   nn::BitNetForCausalLM model = build(small_model(), quant::Mode::none);
   const at::Tensor ids = random_ids(2, 20, 61);
-  const at::Tensor whole = model->forward(ids)[0].narrow(0, 0, 7);
+  const at::Tensor logits = model->forward(ids)[0], whole = logits.narrow(0, 0, 7);
   CHECK(relative_error(model->forward(ids.narrow(0, 0, 1).narrow(1, 0, 7))[0], whole) < kGemmTolerance);
+  at::Tensor changed = ids.clone();
+  changed[0][12] = (ids[0][12].item<std::int64_t>() + 1) % 61;
+  const at::Tensor other = model->forward(changed)[0];
+  CHECK(relative_error(other.narrow(0, 0, 12), logits.narrow(0, 0, 12)) < kGemmTolerance);
+  CHECK(relative_error(other[12], logits[12]) > kGemmTolerance);
 }
 
 TEST_CASE(

@@ -62,7 +62,7 @@ TEST_CASE("check 36: a model that does not fit is refused with the GB needed and
 
 TEST_CASE("check 36: the seed's demo shape gives [2, 512, 816], and logits from create_causal_lm") {
   const at::NoGradGuard no_grad;
-  BitNetModel model = create_model(816, 2202, 1, 6, {.vocab_size = 100});
+  BitNetModel model = create_model(816, 2202, 6, 6, {.vocab_size = 100});
   CHECK(model->forward(random_ids(2, 512, 100)).sizes() == at::IntArrayRef({2, 512, 816}));
   CHECK(create_causal_lm(48, 100, 1, 6, {.vocab_size = 100})->forward(random_ids(2, 5, 100)).sizes() ==
         at::IntArrayRef({2, 5, 100}));
