@@ -243,7 +243,8 @@ void pack_quads_avx2(Rows<const std::int8_t> weight, std::int64_t panel_outputs,
     const std::int64_t left = weight.rows - first;
     const std::int64_t outputs = left < panel_outputs ? left : panel_outputs;
     const std::int64_t tiled_outputs = outputs / 8 * 8, tiled_inputs = inputs / 32 * 32;
-    // A cache line of each row at a time, so that rows a multiple of 4 KiB apart do not push each other out of the cache.
+    // A cache line of each row at a time, so that rows a multiple of 4 KiB apart do not push each other out
+    // of the cache.
     for (std::int64_t k = 0; k < tiled_inputs; k += 64) {
       for (std::int64_t n = 0; n < tiled_outputs; n += 8) {
         std::byte* out = panel + k / kQuad * pitch + n * kQuad;

@@ -128,7 +128,7 @@ TEST_CASE("check 6: zero rows give exactly +0, and small or huge rows no NaN, th
       const at::Tensor y =
           ops::bit_linear(x, weights_of({normal({6, kInputs}, 11)}), {how.scheme, how.keep}).front();
       INFO(quant::row_of(how.scheme).name << " row kind " << static_cast<int>(kind));
-      // Near the largest float a sum of |x| is infinite, and so is the statistic of the means.
+      // Near the largest float a product of a code and its step may overflow.
       if (kind != RowKind::huge) CHECK(y.isfinite().all().item<bool>());
       CHECK(!y.isnan().any().item<bool>());
       if (kind == RowKind::zeros || kind == RowKind::minus_zeros) CHECK(same_bits(y, torch::zeros_like(y)));
