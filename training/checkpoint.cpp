@@ -333,8 +333,10 @@ std::vector<std::string> zero_matrices(const NamedTensors& parameters) {
   return names;
 }
 
-void retire_checkpoints(const Path& run, const config::RunConfig& config, std::int64_t resumed_from) {
-  const auto all = list_checkpoints(run);
+void retire_checkpoints(const Path& run, const config::RunConfig& config, std::int64_t saved,
+                        std::int64_t resumed_from) {
+  auto all = list_checkpoints(run);
+  std::erase_if(all, [&](const auto& checkpoint) { return checkpoint.first > saved; });
   std::set<std::int64_t> kept{resumed_from};
   const auto last = static_cast<std::size_t>(std::max<std::int64_t>(config.run.keep_last, 1));
   std::optional<std::pair<double, std::int64_t>> best;

@@ -89,13 +89,15 @@ std::vector<std::string> zero_matrices(const NamedTensors& parameters);
 
 /// Deletes what is not kept: the last keep_last, every keep_every-th, the best validated, those just before a
 /// stage switch and the one resumed from stay. By rename first, so that a half-deleted folder has no valid
-/// name. A failure is a warning.
-void retire_checkpoints(const Path& run, const config::RunConfig& config, std::int64_t resumed_from);
+/// name. Folders after `saved`, the step just committed, are not counted and not touched. A failure is a
+/// warning.
+void retire_checkpoints(const Path& run, const config::RunConfig& config, std::int64_t saved,
+                        std::int64_t resumed_from);
 /// Temporary folders and half-deleted ones of earlier processes.
 void remove_leftovers(const Path& run);
 
-/// Checkpoints after `step` belong to a history that a resume from `step` leaves: they get the suffix
-/// ".superseded".
+/// Folders after `step` belong to a history that a resume from `step` leaves, or are damaged: they get the
+/// suffix ".superseded".
 void set_aside_after(const Path& run, std::int64_t step);
 
 /// SHA-256 over names and bytes of weights and moments and the applied updates.

@@ -27,12 +27,14 @@ std::int64_t activation_estimate(const config::RunConfig& config) {
     longest = std::max(longest, stage.data.sequence_length);
     fp = fp || !config::slots_of(stage.mode, stage.quant).ternary_weights;
   }
-  const std::int64_t tokens = config.run.micro_batch_size * longest;
+  const double tokens = static_cast<double>(config.run.micro_batch_size) * static_cast<double>(longest);
   const std::int64_t linear_inputs = 3 * m.hidden_size + m.intermediate_size;
   const std::int64_t floats = 7 * m.hidden_size + 3 * m.intermediate_size;
   const std::int64_t layer = kFloat * floats + linear_inputs * (fp ? kFloat : 1);
   const std::int64_t head = 3 * kFloat * m.vocab_size;
-  return tokens * (m.num_hidden_layers * layer + head);
+  const double bytes = tokens * (static_cast<double>(m.num_hidden_layers) * static_cast<double>(layer) +
+                                 static_cast<double>(head));
+  return static_cast<std::int64_t>(std::min(bytes, 9e18));  // saturates: no machine has that much
 }
 
 std::string gigabytes(std::int64_t bytes) {

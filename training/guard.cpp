@@ -34,8 +34,9 @@ Json number(double value) {
 
 }  // namespace
 
-at::Tensor rejection_flag(const at::Tensor& loss, const at::Tensor& norm) {
-  at::Tensor finite = at::isfinite(loss).logical_and(at::isfinite(norm));
+at::Tensor rejection_flag(const at::Tensor& loss, const at::Tensor& norm, const at::Tensor& weight_norm) {
+  at::Tensor finite =
+      at::isfinite(loss).logical_and(at::isfinite(norm)).logical_and(at::isfinite(weight_norm));
   if (ops::first_non_finite()) finite = at::zeros_like(finite);
   return finite.logical_not().to(at::kFloat);
 }
@@ -44,7 +45,8 @@ std::string rejection_reason(double loss, double norm) {
   if (const std::optional<std::string> place = ops::first_non_finite())
     return "non-finite value at " + *place;
   if (!std::isfinite(loss)) return concat("loss is ", loss);
-  return concat("gradient norm is ", norm);
+  if (!std::isfinite(norm)) return concat("gradient norm is ", norm);
+  return "a weight is not finite";
 }
 
 Scores note_applied(GuardState& state, double loss, double norm) {

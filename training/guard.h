@@ -18,8 +18,9 @@ inline constexpr std::int64_t kMostInARow = 8;
 inline constexpr std::size_t kWindow = 128;  // applied steps that a z-score looks back on
 inline constexpr std::size_t kLeastForScore = 16;
 
-/// fp32 scalar on the device of the loss: 1 when loss, norm or a quantizer's input is not finite, else 0.
-at::Tensor rejection_flag(const at::Tensor& loss, const at::Tensor& norm);
+/// fp32 scalar on the device of the loss: 1 when the loss, the norm of gradients or weights, or a quantizer's
+/// input is not finite, else 0.
+at::Tensor rejection_flag(const at::Tensor& loss, const at::Tensor& norm, const at::Tensor& weight_norm);
 /// In words, for a step that was rejected; names layer and row where a quantizer saw it.
 std::string rejection_reason(double loss, double norm);
 

@@ -83,6 +83,26 @@ void demand_same(const Launch& launch) {
       "\nUse the run's values, another run.dir, or --fresh, which keeps the old run under another name.");
 }
 
+/// A new horizon moves the ends of the stages: steps already done then belong to another stage. With other
+/// data that would tear the stream apart; with other quantizers only, the run changes its mode.
+void demand_same_past(const Launch& launch) {
+  const config::RunConfig &before = launch.resumed->config, &now = launch.config;
+  const std::int64_t step = launch.resumed->step;
+  const std::vector<std::uint64_t> streams = streams_of(now);
+  for (std::size_t stage = 0; stage + 1 < now.stages.size(); ++stage) {
+    const std::int64_t end = config::stage_end(before, stage), moved = config::stage_end(now, stage);
+    if (std::min(end, step) == std::min(moved, step)) continue;
+    const std::string what = concat("run.max_steps: ", before.run.max_steps, " in the run, ",
+                                    now.run.max_steps, " now, moves the end of stage ", stage + 1,
+                                    " from step ", end, " to ", moved, ", and ", step, " steps are done");
+    A48_CHECK(streams[stage] == streams[stage + 1], ErrorKind::config, what,
+              "; the stages read different data, so the run cannot go on. Use the run's value, or another "
+              "run.dir with init.from");
+    log::warning(concat(what, ": the next step is one of stage ",
+                        plan_step(now, std::min(step, now.run.max_steps - 1)).stage + 1));
+  }
+}
+
 /// Of the step that comes next; of the last one when a run is finished.
 double next_learning_rate(const config::RunConfig& config, std::int64_t step) {
   return plan_step(config, std::min(step, config.run.max_steps - 1)).learning_rate;
@@ -142,6 +162,7 @@ Launch prepare_launch(const TrainRequest& request) {
   launch.changes = config::differences(launch.resumed->config, launch.config);
   demand_same(launch);
   if (!launch.changes.empty()) log::info("changed since the checkpoint:" + list(launch.changes));
+  demand_same_past(launch);
   demand_no_rise(launch, request.raise_lr);
   return launch;
 }

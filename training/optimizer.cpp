@@ -48,6 +48,12 @@ std::vector<at::Tensor> AdamW::gradients() const {
   return result;
 }
 
+std::vector<at::Tensor> AdamW::weights() const {
+  std::vector<at::Tensor> result;
+  for (const auto& [name, parameter] : parameters_) result.push_back(parameter);
+  return result;
+}
+
 void AdamW::update(const config::Optim& optim, double learning_rate, double weight_decay,
                    const at::Tensor& scale, const at::Tensor& rejected) {
   const at::NoGradGuard no_grad;

@@ -36,6 +36,7 @@ class AdamW {
   /// Drops the gradients: the first micro-batch hands its own over, the others add to them.
   void clear_gradients();
   std::vector<at::Tensor> gradients() const;  // in the order of the model
+  std::vector<at::Tensor> weights() const;    // likewise
   const NamedTensors& parameters() const { return parameters_; }
 
   /// w ← w·(1 − lr·decay) − lr·m̂/(√v̂ + ε), with bias correction by applied updates. `scale` (fp32 scalar)

@@ -1,5 +1,7 @@
 #include "training/session.h"
 
+#include <algorithm>
+
 #include "a48_version.h"
 #include "core/base/check.h"
 #include "core/base/cpu.h"
@@ -41,6 +43,15 @@ nn::BitNetForCausalLM build_model(const config::RunConfig& config) {
   return model;
 }
 
+/// False for keys that change only what a run prints, keeps or measures beside.
+bool changes_numbers(const config::Difference& change) {
+  for (const char* harmless : {"eval.", "run.dir", "run.keep_", "run.log_interval", "run.max_minutes",
+                               "run.save_interval", "run.state_hash", "run.threads"}) {
+    if (change.path.rfind(harmless, 0) == 0) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Session::Session(Launch begun)
@@ -74,7 +85,7 @@ void Session::restore() {
     load_weights(checkpoint, optimizer.parameters());
     load_moments(checkpoint, optimizer);
     saved_step = state.step;
-    if (launch.explicit_step) set_aside_after(launch.run, state.step);
+    set_aside_after(launch.run, state.step);
   } else {
     model->initialise(static_cast<std::uint64_t>(config.run.seed));
     if (!config.init.from.empty()) {
@@ -109,8 +120,14 @@ void Session::open_record() {
   if (launch.resumed) {
     log::info(concat("resumed from ", launch.resumed->folder.string(), ": step ", state.step, " of ",
                      config.run.max_steps));
-    const bool same = state.machine == machine;
-    if (!same) {
+    const bool same_machine = state.machine == machine;
+    const bool same =
+        same_machine && std::none_of(launch.changes.begin(), launch.changes.end(), changes_numbers);
+    if (same_machine && !same)
+      log::warning(
+          "the configuration was changed: from here on the run is not, bit for bit, the one without the "
+          "stop");
+    if (!same_machine) {
       log::warning(
           "this start differs from the one that wrote the checkpoint in threads, build or instruction set (" +
           state.machine.dump() + " then, " + machine.dump() +
@@ -160,6 +177,8 @@ void Session::enter_stage(const StepPlan& plan) {
   event["step"] = state.step;
   event["stage"] = static_cast<std::int64_t>(plan.stage);
   event["mode"] = mode;
+  event["stream"] = state.stream;
+  event["consumed"] = state.consumed;
   metrics.write("stage", event);
 }
 

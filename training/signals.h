@@ -1,5 +1,6 @@
 // Stop flags: SIGTERM and SIGINT ask a loop to end where its state is whole; a second one ends the program at
-// once with 128 + signal. Start-up, training, evaluation and sampling poll stop_requested().
+// once with 128 + signal. Training, evaluation, sampling and
+// dry runs poll stop_requested(); start-up does not, so a stop there shows before the first step.
 #pragma once
 
 namespace a48::train {

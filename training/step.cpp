@@ -1,5 +1,5 @@
-// Hop 3 of the training walk: micro-batches forward and backward, then clip and update, or reject the whole step.
-// The network, with shapes: modules/causal_lm.cpp.
+// Hop 3 of the training walk: micro-batches forward and backward, then clip and update, or reject the whole
+// step. The network, with shapes: modules/causal_lm.cpp.
 #include "training/step.h"
 
 #include "core/base/check.h"
@@ -56,7 +56,7 @@ StepResult train_step(nn::BitNetForCausalLM& model, AdamW& optimizer, const conf
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> gradients = optimizer.gradients();
   const at::Tensor norm = global_norm(gradients);
-  const at::Tensor rejected = rejection_flag(loss, norm);  // 1 = rejected
+  const at::Tensor rejected = rejection_flag(loss, norm, global_norm(optimizer.weights()));  // 1 = rejected
   optimizer.update(optim, plan.learning_rate, plan.weight_decay, clip_scale(norm, optim.grad_clip), rejected);
 
   StepResult result;
@@ -68,9 +68,7 @@ StepResult train_step(nn::BitNetForCausalLM& model, AdamW& optimizer, const conf
   } else {
     result.rejected = rejection_reason(result.loss, result.grad_norm);
   }
-  std::vector<at::Tensor> weights;
-  for (const auto& [name, weight] : optimizer.parameters()) weights.push_back(weight);
-  result.param_norm = global_norm(weights).item<double>();
+  result.param_norm = global_norm(optimizer.weights()).item<double>();
   return result;
 }
 

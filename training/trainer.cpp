@@ -39,7 +39,7 @@ class Training {
   Training(Launch launch, std::int64_t stop_after)
       : session_(std::move(launch)), stop_after_(stop_after), meter_(config_.run.max_steps) {}
   ExitCode run();
-  void dry_run();
+  ExitCode dry_run();
 
  private:
   // The loop's verbs.
@@ -51,7 +51,7 @@ class Training {
 
   bool done() const { return state_.step >= config_.run.max_steps; }
   bool evaluation_due() const;
-  bool save_due() const;
+  bool save_due(bool stopping) const;
   StepRecord record(const StepPlan& plan, const StepResult& result, double seconds, double data_seconds);
   void forecast();
   std::optional<Validation> validate(std::size_t stage, quant::Mode mode);
@@ -72,8 +72,9 @@ ExitCode Training::run() {
   session_.open_record();
   while (true) {
     if (evaluation_due()) evaluate();
-    if (save_due()) save();
-    if (done() || stop_requested()) break;
+    const bool stopping = stop_requested();  // asked once: a turn that leaves the loop has saved
+    if (save_due(stopping)) save();
+    if (done() || stopping) break;
     step();
   }
   return done() ? finish() : stop();
@@ -200,11 +201,11 @@ void Training::evaluate() {
   sample(stage);
 }
 
-bool Training::save_due() const {
+bool Training::save_due(bool stopping) const {
   if (session_.saved_step == state_.step) return false;
   const std::int64_t interval = config_.run.save_interval;
   const bool regular = state_.step > 0 && interval > 0 && state_.step % interval == 0;
-  return regular || done() || before_switch(config_, state_.step) || stop_requested();
+  return regular || done() || before_switch(config_, state_.step) || stopping;
 }
 
 void Training::save() {
@@ -226,11 +227,12 @@ void Training::save() {
   for (const std::string& name : dead) zeros.push_back(name);
   event["zero_matrices"] = zeros;
   session_.metrics.write("checkpoint", event);
-  retire_checkpoints(session_.launch.run, config_,
+  retire_checkpoints(session_.launch.run, config_, state_.step,
                      session_.launch.resumed ? session_.launch.resumed->step : -1);
 }
 
 ExitCode Training::stop() {
+  A48_ASSERT(session_.saved_step == state_.step, session_.saved_step, " ", state_.step);
   Json event = Json::object();
   event["step"] = state_.step;
   event["reason"] = stop_reason();
@@ -270,11 +272,16 @@ ExitCode Training::finish() {
 }
 
 /// One whole step per stage: forward, backward, update, with the real data and the largest shapes.
-void Training::dry_run() {
+ExitCode Training::dry_run() {
   session_.announce();
   session_.model->initialise(static_cast<std::uint64_t>(config_.run.seed));
   std::int64_t begin = 0;
-  for (std::size_t stage = 0; stage < config_.stages.size() && !stop_requested(); ++stage) {
+  for (std::size_t stage = 0; stage < config_.stages.size(); ++stage) {
+    if (stop_requested()) {
+      log::info(concat("dry run stopped by ", stop_reason(), " before stage ", stage + 1, " of ",
+                       config_.stages.size(), "; nothing was written"));
+      return ExitCode::stopped;
+    }
     state_.step = begin;
     const StepPlan plan = plan_step(config_, begin);
     session_.enter_stage(plan);
@@ -289,6 +296,7 @@ void Training::dry_run() {
     begin = config::stage_end(config_, stage);
   }
   log::info("dry run: every stage fits; nothing was written");
+  return ExitCode::done;
 }
 
 /// True when the final evaluation of this very step is on record too.
@@ -314,9 +322,7 @@ ExitCode train(const TrainRequest& request) {
   for (const std::string& warning : config::warnings(config)) log::warning(warning);
 
   Training training(std::move(launch), request.stop_after);
-  if (!request.dry_run) return training.run();
-  training.dry_run();
-  return ExitCode::done;
+  return request.dry_run ? training.dry_run() : training.run();
 }
 
 }  // namespace

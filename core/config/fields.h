@@ -159,7 +159,7 @@ inline const std::vector<Field<Data>>& fields<Data>() {
   static const std::vector<Field<Data>> table{
       choice("kind", &Data::kind, kinds, "where tokens come from", same),
       text("path", &Data::path, "folder of shards", may_change),
-      text("train_glob", &Data::train_glob, "shards to train on, inside path", may_change),
+      text("train_glob", &Data::train_glob, "shards to train on, inside path", same),
       text("val_glob", &Data::val_glob, "shards to evaluate on, inside path", may_change),
       integer("sequence_length", &Data::sequence_length, {2, 1048576}, "tokens of a training sequence", same),
       choice("windows", &Data::windows, windows, "how shards are cut into sequences", same),

@@ -197,9 +197,21 @@ TEST_CASE(
     saved.save(run.path(), step);
   }
   fs::create_directories(run / "checkpoints/step-00000010.backup");
-  retire_checkpoints(run.path(), saved.config, 30);
+  retire_checkpoints(run.path(), saved.config, 90, 30);
   CHECK(steps_in(run.path()) == std::vector<std::int64_t>{20, 30, 50, 60, 80, 90});
   CHECK(fs::exists(run / "checkpoints/step-00000010.backup"));
+}
+
+TEST_CASE("K3: damaged folders after the step just saved cost no valid checkpoint its place") {
+  Saved saved;
+  saved.config = tiny_run_config({"run.keep_last=1"});
+  const TempDir run;
+  saved.save(run.path(), 1);
+  fs::create_directories(run / "checkpoints/step-00000005");
+  saved.save(run.path(), 2);
+  retire_checkpoints(run.path(), saved.config, 2, -1);
+  CHECK(steps_in(run.path()) == std::vector<std::int64_t>{2, 5});
+  CHECK(newest_checkpoint(run.path())->step == 2);
 }
 
 TEST_CASE("K3: a delete that fails is a warning, and its left-overs go at the next start") {
@@ -212,7 +224,7 @@ TEST_CASE("K3: a delete that fails is a warning, and its left-overs go at the ne
     const FaultHook hook([](std::string_view step, const Path&) {
       if (step == "rename") throw Error(ErrorKind::no_resources, "injected");
     });
-    retire_checkpoints(run.path(), saved.config, -1);
+    retire_checkpoints(run.path(), saved.config, 2, -1);
   }
   CHECK(steps_in(run.path()) == std::vector<std::int64_t>{1, 2});
   fs::create_directories(run / "checkpoints/.trash-step-00000001-1");  // killed between rename and delete

@@ -45,6 +45,53 @@ TEST_CASE(
   CHECK(changes.as_array()[0].at("path").as_string() == "run.log_interval");
 }
 
+TEST_CASE("C3: a rerun takes keys that the file leaves open from the checkpoint, the others from the file") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(5, {"run.keep_last=7", "run.log_interval=3"}) == ExitCode::stopped);
+  REQUIRE(tiny.train_and_stop(1) == ExitCode::stopped);
+  const Json changes = tiny.events("resume").back().at("changes");
+  REQUIRE(changes.size() == 1);  // run.keep_last stays 7: it does not stand in the file
+  CHECK(changes.as_array()[0].at("path").as_string() == "run.log_interval");
+  CHECK(changes.as_array()[0].at("after").as_string() == "1000");
+}
+
+TEST_CASE("R4: a resume with a key that changes results is not called bitwise") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(5) == ExitCode::stopped);
+  REQUIRE(tiny.train_and_stop(1, {"run.micro_batch_size=8"}) == ExitCode::stopped);
+  CHECK_FALSE(tiny.events("resume").back().at("bitwise").as_bool());
+  REQUIRE(tiny.train_and_stop(1, {"run.micro_batch_size=8", "run.log_interval=7"}) == ExitCode::stopped);
+  CHECK(tiny.events("resume").back().at("bitwise").as_bool());
+}
+
+TEST_CASE("K2: a run that falls back sets the damaged folders aside and keeps what it saves") {
+  TinyRun tiny({"run.save_interval=5", "run.keep_last=1"});
+  REQUIRE(tiny.train_and_stop(3) == ExitCode::stopped);
+  fs::create_directories(tiny.checkpoint(15));
+  fs::create_directories(tiny.checkpoint(18));
+  REQUIRE(tiny.train_and_stop(4) == ExitCode::stopped);
+  CHECK(fs::exists(tiny.checkpoint(7)));
+  CHECK(fs::exists(tiny.checkpoint(18).string() + ".superseded"));
+  REQUIRE(tiny.train() == ExitCode::done);
+}
+
+TEST_CASE("a horizon that moves steps already done into a stage with other data is refused") {
+  TinyRun tiny({"stages.1.data.sequence_length=8"});
+  REQUIRE(tiny.train_and_stop(15) == ExitCode::stopped);
+  const Error error = error_of([&] { tiny.train({"run.max_steps=40"}); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "moves the end of stage 1 from step 12 to 24"));
+}
+
+TEST_CASE("other training shards by another glob are refused") {
+  TinyRun tiny;
+  tiny.with_text(2000);
+  REQUIRE(tiny.train_and_stop(3) == ExitCode::stopped);
+  const Error error = error_of([&] { tiny.train({"data.train_glob=train_000*.bin"}); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "data.train_glob"));
+}
+
 TEST_CASE("T4: another horizon keeps the step; a rising learning rate needs its own flag") {
   TinyRun tiny;
   REQUIRE(tiny.train_and_stop(15) == ExitCode::stopped);

@@ -105,13 +105,18 @@ TEST_CASE("P2: every parameter is in exactly one group; matrices decay, gains do
   CHECK(moments[3].first == "v.gain");
 }
 
-TEST_CASE("P1: an update of 1e-4 of a weight is not lost") {
-  NamedTensors parameters{{"matrix", at::full({1, 1}, 1.0).requires_grad_()}};
-  AdamW optimizer(parameters);
-  parameters[0].second.mutable_grad() = at::ones({1, 1});
-  optimizer.update(config::Optim{}, 1e-4, 0.0, at::ones({}), at::zeros({}));
-  const double moved = 1.0 - static_cast<double>(*parameters[0].second.const_data_ptr<float>());
-  CHECK(std::abs(moved - 1e-4) <= chain_tolerance(1, 1.0));
+TEST_CASE("P1, check 35: moments are fp32 and an update of 1e-4·|w| is not lost") {
+  for (const double weight : {1.0, -0.02, 37.5}) {
+    NamedTensors parameters{{"matrix", at::full({1, 1}, weight).requires_grad_()}};
+    AdamW optimizer(parameters);
+    for (const auto& [name, moment] : optimizer.moments()) CHECK(moment.scalar_type() == at::kFloat);
+    const double before = static_cast<double>(*parameters[0].second.const_data_ptr<float>());
+    parameters[0].second.mutable_grad() = at::ones({1, 1});
+    const double update = 1e-4 * std::abs(weight);  // the first update is as long as the learning rate
+    optimizer.update(config::Optim{}, update, 0.0, at::ones({}), at::zeros({}));
+    const double moved = before - static_cast<double>(*parameters[0].second.const_data_ptr<float>());
+    CHECK(std::abs(moved - update) <= chain_tolerance(1, std::abs(weight)));
+  }
 }
 
 TEST_CASE("a rejected update leaves weights and moments bit-unchanged") {

@@ -79,20 +79,20 @@ TEST_CASE("R1: a run that was killed goes on from its last checkpoint and ends w
 }
 
 TEST_CASE("check 31: moments before and after the switch are bit-equal, and the graph after it is a4.8") {
+  // Entering a stage touches no weight, no moment and no counter: two stages of one mode are one stage.
+  TinyRun eight({"stages.1.mode=a8", "run.state_hash=true"}),
+      one({R"(stages=[{"mode": "a8", "until": 1.0}])", "run.state_hash=true"});
+  REQUIRE(eight.train() == ExitCode::done);
+  REQUIRE(one.train() == ExitCode::done);
+  CHECK(eight.logged("state_hash") == one.logged("state_hash"));
+
+  // The step after the switch starts from the state of the step before it; the loss tells the graphs apart.
   TinyRun tiny({"run.state_hash=true"});
-  REQUIRE(tiny.train_and_stop(12) == ExitCode::stopped);
+  REQUIRE(tiny.train() == ExitCode::done);
   REQUIRE(fs::exists(tiny.checkpoint(12)));  // the checkpoint just before stage 2
-  const std::string before = read_file(tiny.checkpoint(12) / "optimizer.safetensors");
-  REQUIRE(tiny.train_and_stop(0, {}) == ExitCode::done);
-  CHECK(read_file(tiny.checkpoint(12) / "optimizer.safetensors") == before);
   const auto modes = tiny.logged("mode");
   CHECK(modes.at(12) == "\"a8\"");
   CHECK(modes.at(13) == "\"a4.8\"");
-
-  // The first step of stage 2 from the same state, once as a4.8 and once as a8: the loss tells the graphs
-  // apart, the update of the moments starts from equal ones.
-  TinyRun eight({"stages.1.mode=a8", "run.state_hash=true"});
-  REQUIRE(eight.train() == ExitCode::done);
   CHECK(eight.logged("state_hash").at(12) == tiny.logged("state_hash").at(12));
   CHECK(eight.logged("loss").at(13) != tiny.logged("loss").at(13));
 }

@@ -124,6 +124,17 @@ TEST_CASE("check 7: a NaN anywhere rejects the step; parameters and moments keep
   }
 }
 
+TEST_CASE("check 7: a weight that is not finite rejects the step though neither loss nor gradient meets it") {
+  Trained trained("a8");
+  const at::Tensor embedding = trained.model->named_parameters()["model.embed_tokens.weight"].detach();
+  embedding[255].fill_(std::numeric_limits<float>::infinity());  // batch() makes ids below 251
+  const StepResult result = trained.step({batch(2, 16, 5, seed())});
+  CHECK(std::isfinite(result.loss));
+  CHECK(std::isfinite(result.grad_norm));
+  CHECK(result.rejected == "a weight is not finite");
+  CHECK(trained.optimizer.applied() == 0);
+}
+
 TEST_CASE("N1: a NaN that only the backward meets rejects the step as well") {
   Trained trained("a8");
   at::Tensor gain = trained.model->named_parameters()["model.norm.weight"];
