@@ -51,7 +51,8 @@ A48_INLINE __m256i broadcast_quad(const std::int8_t* codes) {
 
 // int16 sums have a vector type of their own: g++ 12 keeps a second copy of a loop's sums when they are
 // __m256i (four int64).
-typedef std::int16_t Sums __attribute__((vector_size(32)));
+// Unsigned, because the lanes of outputs beyond the last add what the panel happened to hold, and may wrap.
+typedef std::uint16_t Sums __attribute__((vector_size(32)));
 
 A48_INLINE Sums multiply_add(Sums sums, __m256i weight_codes, __m256i codes) {
   return sums + Sums(_mm256_maddubs_epi16(weight_codes, codes));
