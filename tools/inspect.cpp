@@ -175,6 +175,7 @@ Json of_checkpoint(const Path& folder, bool verify) {
 
 Json of_run(const Path& run, bool verify) {
   Json result = Json::object(), checkpoints = Json::array();
+  bool whole = true;
   for (const Path& folder : children(run / "checkpoints")) {
     if (!is_checkpoint_name(folder.filename().string())) continue;
     Json entry = Json::object();
@@ -184,6 +185,7 @@ Json of_run(const Path& run, bool verify) {
       for (const auto& [key, value] : found.as_object()) entry[key] = value;
     } catch (const Error& error) {
       entry["problem"] = error.what();
+      whole = false;
     }
     checkpoints.push_back(entry);
   }
@@ -193,7 +195,7 @@ Json of_run(const Path& run, bool verify) {
   std::string name = fs::exists(latest) ? read_file(latest) : "";
   if (!name.empty() && name.back() == '\n') name.pop_back();
   result["latest"] = name.empty() ? Json() : Json(name);
-  result["verified"] = verify;
+  result["verified"] = verify && whole;
   result["checkpoints"] = checkpoints;
   if (fs::exists(run / "results.json")) result["results"] = parsed(run / "results.json");
   if (fs::exists(run / "run.json")) result["config"] = parsed(run / "run.json");
@@ -277,7 +279,9 @@ ExitCode run_inspect(const InspectOptions& options, const StepReader& data_read_
   } else {
     print(result, 0);
   }
-  return ExitCode::done;
+  const Json* verified = result.find("verified");
+  const bool failed = options.verify && verified != nullptr && !verified->as_bool();
+  return failed ? ExitCode::check_failed : ExitCode::done;
 }
 
 }  // namespace a48::tools

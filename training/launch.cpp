@@ -43,6 +43,9 @@ Launch from_run(const TrainRequest& request) {
   launch.resumed->config.run.dir = launch.run.string();  // the folder may have been moved
   launch.config = config::load_text(config::resolved_text(launch.resumed->config),
                                     (launch.resumed->folder / "run.json").string(), request.overrides);
+  A48_CHECK(launch.config.run.dir == launch.run.string(), ErrorKind::config,
+            "run.dir=", launch.config.run.dir, " cannot be given with --resume ", request.resume,
+            ": the run goes on in its own folder. Copy the run, or start another one with init.from");
   return launch;
 }
 

@@ -303,7 +303,12 @@ ExitCode Training::dry_run() {
 bool has_results(const Launch& launch) {
   const Path file = launch.run / kResults;
   if (!std::filesystem::exists(file)) return false;
-  return Json::parse(read_file(file), file.string()).at("step").as_int() == launch.resumed->step;
+  try {
+    return Json::parse(read_file(file), file.string()).at("step").as_int() == launch.resumed->step;
+  } catch (const Error& error) {
+    log::warning(concat(error.what(), "; the results are measured again"));
+    return false;
+  }
 }
 
 ExitCode train(const TrainRequest& request) {

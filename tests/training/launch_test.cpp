@@ -22,6 +22,17 @@ TEST_CASE(
   REQUIRE(tiny.train() == ExitCode::done);
   CHECK(tiny.events("step").size() == 20);
 
+  // Results cut short by a crash are measured again.
+  const Path results = tiny.run() / "results.json";
+  write_file(results, "{");
+  REQUIRE(tiny.train() == ExitCode::done);
+  CHECK(Json::parse(read_file(results), results.string()).at("step").as_int() == 20);
+
+  train::TrainRequest elsewhere;
+  elsewhere.resume = tiny.run().string();
+  elsewhere.overrides = {"run.dir=" + (tiny.folder() / "elsewhere").string()};
+  CHECK(error_of([&] { train::run(elsewhere); }).kind() == ErrorKind::config);
+
   train::TrainRequest fresh = tiny.request();
   fresh.fresh = true;
   fresh.stop_after = 2;
