@@ -46,7 +46,6 @@ std::optional<Validation> Evaluator::validate(const nn::BitNetForCausalLM& model
                                               quant::Mode mode) {
   const auto begin = std::chrono::steady_clock::now();
   nn::RowModel rows(model, slots_in_mode(config_, stage, mode), concat("validation in mode ", name_of(mode)));
-  rows.reset_sparsity();
   const data::EvaluationPieces& pieces = pieces_[stage];
   runtime::Totals totals;
   const auto add = [&](std::size_t piece, std::span<const double> logprobs) {
@@ -64,7 +63,6 @@ std::optional<Validation> Evaluator::validate(const nn::BitNetForCausalLM& model
   result.perplexity = totals.perplexity();
   if (tokenizer_) result.bits_per_byte = totals.bits_per_byte();
   result.tokens = totals.tokens;
-  result.sparsity = rows.sparsity();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
 }

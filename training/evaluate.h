@@ -26,7 +26,6 @@ struct Validation {
   std::optional<double> bits_per_byte;  // where the tokenizer is known
   std::int64_t tokens = 0;
   double seconds = 0.0;
-  runtime::Sparsity sparsity;
 };
 
 struct Sample {

@@ -14,10 +14,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "core/kernels/api.h"
+#include "core/kernels/cpu/attention_rows.h"
 #include "core/ops/bridge.h"
 #include "core/ops/saved_bytes.h"
 
@@ -27,9 +27,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-float score_scale(std::int64_t head_dim) {
-  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-}
+using kernels::cpu::score_scale;
 
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const AttentionShape& shape) {
