@@ -28,7 +28,6 @@ constexpr std::int64_t kDefaultVocab = 4096;
 constexpr std::size_t kFewDocuments = 50;  // below, every document gives its tail to val
 constexpr double kMaxValFraction = 0.5;
 constexpr std::size_t kBatchBytes = 1 << 20;  // of documents that are encoded together
-constexpr const char* kModelName = "tokenizer.model";
 
 // ---- request
 
@@ -482,7 +481,7 @@ Json sidecar_of(const PrepareRequest& request, const Corpus& corpus, const runti
   sidecar["eos_id"] = static_cast<std::int64_t>(tokenizer.eos_id());
   sidecar["delimiter"] = request.delimiter;
   Json& vocabulary = sidecar["tokenizer"] = Json::object();
-  vocabulary["file"] = tokenizer.kind() == "bytes" ? Json() : Json(kModelName);
+  vocabulary["file"] = tokenizer.kind() == "bytes" ? Json() : Json(kTokenizerFile);
   vocabulary["kind"] = tokenizer.kind();
   vocabulary["sha256"] = tokenizer.sha256();
   sidecar["shards"] = std::move(shards);
@@ -503,7 +502,7 @@ void remove_previous(const Path& out, const std::string& name, const Splits& spl
     const std::string file = shard.filename().string();
     if (!splits.train->wrote(file) && !splits.val->wrote(file)) std::filesystem::remove(shard);
   }
-  if (!keeps_model) std::filesystem::remove(out / kModelName);
+  if (!keeps_model) std::filesystem::remove(out / kTokenizerFile);
 }
 
 }  // namespace
@@ -532,7 +531,7 @@ Json prepare(const PrepareRequest& request) {
   }
   refuse_to_overwrite(out, name, request.force);
   const Vocabulary vocabulary = make_vocabulary(request, corpus);
-  if (!request.force) refuse_other_tokenizer(out / kModelName, vocabulary.model);
+  if (!request.force) refuse_other_tokenizer(out / kTokenizerFile, vocabulary.model);
   make_folders(out);
 
   Splits splits = choose_splits(request, corpus, *vocabulary.tokenizer, name);
@@ -544,7 +543,7 @@ Json prepare(const PrepareRequest& request) {
                         " documents do not come back as they were from this tokenizer: it normalizes text"));
 
   remove_previous(out, name, splits, !vocabulary.model.empty());
-  if (!vocabulary.model.empty()) write_file(out / kModelName, vocabulary.model);
+  if (!vocabulary.model.empty()) write_file(out / kTokenizerFile, vocabulary.model);
   Json shards = splits.train->commit();
   const Json val_shards = splits.val->commit();
   for (const Json& entry : val_shards.as_array()) shards.push_back(entry);

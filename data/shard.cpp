@@ -13,6 +13,7 @@
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
+#include "data/tokenizer.h"
 
 namespace a48::data {
 namespace {
@@ -102,67 +103,125 @@ std::string fingerprint_line(const std::string& file, std::int64_t bytes, const 
   return concat(file, " ", bytes, " ", sha256, "\n");
 }
 
-/// Checks every shard of the set against the sidecar's entries, and takes the sidecar's facts over.
-void apply_sidecar(ShardSet& set, const Path& path, const Json& sidecar, std::string& fingerprint_lines) {
-  const Path folder = path.parent_path();
+/// A file that a sidecar names: beside it, not somewhere else.
+Path listed_file(const Path& sidecar, const std::string& file) {
+  A48_CHECK(!file.empty() && Path(file).filename() == file, ErrorKind::bad_input, sidecar.string(),
+            ": names the file \"", file,
+            "\"; files of a sidecar lie beside it, without folders in their names");
+  return sidecar.parent_path() / file;
+}
+
+template <typename Value>
+void demand_claim(const std::string& where, const char* member, const Value& claimed, const Value& found,
+                  const std::string& of) {
+  A48_CHECK(claimed == found, ErrorKind::bad_input, where, ": \"", member, "\" is ", claimed, ", but ", of,
+            " has ", found);
+}
+
+void demand_one_of(const std::string& where, const char* member, const std::string& value,
+                   const std::vector<std::string>& allowed) {
+  std::string list;
+  for (const std::string& one : allowed) list.append(list.empty() ? "" : ", ").append(one);
+  A48_CHECK(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), ErrorKind::bad_input, where,
+            ": \"", member, "\" is \"", value, "\"; allowed are ", list);
+}
+
+/// The tokenizer that a sidecar names, its file altered or not.
+std::unique_ptr<runtime::Tokenizer> tokenizer_of(ShardSet& set, const Path& path, const Json& claims) {
+  const std::string kind = claims.at("kind").as_string(), sha256 = claims.at("sha256").as_string();
+  demand_one_of(path.string(), "tokenizer.kind", kind, {"sentencepiece", "bytes"});
+  A48_CHECK(set.tokenizer_sha256.empty() || set.tokenizer_sha256 == sha256, ErrorKind::bad_input,
+            path.string(), ": names the tokenizer ", sha256, ", another sidecar of this folder names ",
+            set.tokenizer_sha256);
+  set.tokenizer_kind = kind;
+  set.tokenizer_sha256 = sha256;
+  if (kind == "bytes") {
+    auto tokenizer = byte_tokenizer();
+    demand_claim(path.string(), "tokenizer.sha256", sha256, tokenizer->sha256(), "the byte tokenizer");
+    return tokenizer;
+  }
+  set.tokenizer_file = listed_file(path, claims.at("file").as_string());
+  const std::string model = read_file(set.tokenizer_file), found = sha256_hex(model);
+  A48_CHECK(found == sha256, ErrorKind::bad_input, set.tokenizer_file.string(), ": its SHA-256 is ", found,
+            ", but ", path.string(), " was made with ", sha256);
+  return sentencepiece_of(model, set.tokenizer_file.string());
+}
+
+/// What the sidecar says about ids, checked against the tokenizer itself and taken over.
+void take_facts(ShardSet& set, const Path& path, const Json& sidecar) {
   const std::string where = path.string();
   A48_CHECK(sidecar.at("format").as_string() == kSidecarFormat, ErrorKind::bad_input, where,
             ": the format is \"", sidecar.at("format").as_string(), "\", expected \"", kSidecarFormat, "\"");
-  const Json& tokenizer = sidecar.at("tokenizer");
-  set.tokenizer_kind = tokenizer.at("kind").as_string();
-  set.tokenizer_sha256 = tokenizer.at("sha256").as_string();
+  const auto tokenizer = tokenizer_of(set, path, sidecar.at("tokenizer"));
+  const std::string of = concat("the ", set.tokenizer_kind, " tokenizer");
   set.vocab_size = sidecar.at("vocab_size").as_int();
-  set.bos_id = static_cast<std::int32_t>(sidecar.at("bos_id").as_int());
+  demand_claim(where, "vocab_size", set.vocab_size, tokenizer->vocab_size(), of);
+  demand_claim<std::int64_t>(where, "bos_id", sidecar.at("bos_id").as_int(), tokenizer->bos_id(), of);
+  demand_claim<std::int64_t>(where, "eos_id", sidecar.at("eos_id").as_int(), tokenizer->eos_id(), of);
+  set.bos_id = tokenizer->bos_id();
   set.delimiter = sidecar.at("delimiter").as_string();
-  if (set.tokenizer_kind != "bytes") {
-    set.tokenizer_file = folder / tokenizer.at("file").as_string();
-    const std::string found = sha256_file(set.tokenizer_file);
-    A48_CHECK(found == set.tokenizer_sha256, ErrorKind::bad_input, set.tokenizer_file.string(),
-              ": its SHA-256 is ", found, ", but ", where, " was made with ", set.tokenizer_sha256);
-  }
+  demand_one_of(where, "delimiter", set.delimiter, {"bos", "eos", "both", "none"});
+  demand_one_of(where, "dtype", sidecar.at("dtype").as_string(), {"u16", "u32"});
+}
 
+/// What the sidecar says about one shard, against its header; the contents are hashed with `hashed`.
+void check_listed(const Shard& shard, const Path& path, const Json& sidecar, const Json& entry, bool hashed) {
+  const std::string where = path.string(), name = shard.path().string();
+  A48_CHECK(shard.bytes() == entry.at("bytes").as_int() && shard.tokens() == entry.at("tokens").as_int(),
+            ErrorKind::bad_input, name, ": ", shard.tokens(), " tokens in ", shard.bytes(), " bytes; ", where,
+            " says ", entry.at("tokens").as_int(), " in ", entry.at("bytes").as_int());
+  demand_claim<std::string>(where, "dtype", sidecar.at("dtype").as_string(),
+                            shard.header().width == 2 ? "u16" : "u32", name);
+  if (shard.header().tokenizer_size != 0)
+    demand_claim(where, "vocab_size", sidecar.at("vocab_size").as_int(), shard.header().tokenizer_size, name);
+  const std::int64_t max_id = entry.at("max_id").as_int(), vocab = sidecar.at("vocab_size").as_int();
+  A48_CHECK(max_id >= 0 && max_id < vocab, ErrorKind::bad_input, where, ": \"max_id\" of ", name, " is ",
+            max_id, "; the tokenizer has the ids 0 to ", vocab - 1);
+  if (!hashed) return;
+  const std::string found = sha256_file(shard.path()), sha256 = entry.at("sha256").as_string();
+  A48_CHECK(found == sha256, ErrorKind::bad_input, name, ": altered; its SHA-256 is ", found, ", ", where,
+            " says ", sha256);
+}
+
+/// Checks every shard of the set against the sidecar's entries, and takes the sidecar's facts over.
+void apply_sidecar(ShardSet& set, const Path& path, const Json& sidecar, std::int64_t hashed_bytes,
+                   std::string& fingerprint_lines) {
+  take_facts(set, path, sidecar);
+  const Json::Array& entries = sidecar.at("shards").as_array();
   std::int64_t total = 0;
-  for (const Json& entry : sidecar.at("shards").as_array()) total += entry.at("bytes").as_int();
-  const bool hashed = total <= kHashedBytes;
+  for (const Json& entry : entries) total += entry.at("bytes").as_int();
+  const bool hashed = total <= hashed_bytes;
   if (!hashed)
-    log::info(concat(folder.string(), ": ", total >> 30,
+    log::info(concat(path.parent_path().string(), ": ", total >> 30,
                      " GiB of shards; sizes and counts are checked, contents are not"));
 
   std::set<std::string> listed;
-  for (const Json& entry : sidecar.at("shards").as_array()) {
-    const std::string file = entry.at("file").as_string(), sha256 = entry.at("sha256").as_string();
-    const std::int64_t bytes = entry.at("bytes").as_int();
+  for (const Json& entry : entries) {
+    const std::string file = entry.at("file").as_string();
     listed.insert(file);
-    fingerprint_lines += fingerprint_line(file, bytes, sha256);
-    const Path shard_path = folder / file;
+    fingerprint_lines += fingerprint_line(file, entry.at("bytes").as_int(), entry.at("sha256").as_string());
+    const Path shard_path = listed_file(path, file);
     A48_CHECK(std::filesystem::is_regular_file(shard_path), ErrorKind::bad_input, shard_path.string(),
-              ": missing, though ", where, " lists it");
+              ": missing, though ", path.string(), " lists it");
     const auto shard = std::find_if(set.shards.begin(), set.shards.end(),
                                     [&](const auto& s) { return s->path() == shard_path; });
     if (shard == set.shards.end()) continue;  // of another split
-    A48_CHECK((*shard)->bytes() == bytes && (*shard)->tokens() == entry.at("tokens").as_int(),
-              ErrorKind::bad_input, shard_path.string(), ": ", (*shard)->tokens(), " tokens in ",
-              (*shard)->bytes(), " bytes; ", where, " says ", entry.at("tokens").as_int(), " in ", bytes);
-    if (!hashed) continue;
-    const std::string found = sha256_file(shard_path);
-    A48_CHECK(found == sha256, ErrorKind::bad_input, shard_path.string(), ": altered; its SHA-256 is ", found,
-              ", ", where, " says ", sha256);
+    check_listed(**shard, path, sidecar, entry, hashed);
+    set.max_ids[static_cast<std::size_t>(shard - set.shards.begin())] = entry.at("max_id").as_int();
   }
   for (const auto& shard : set.shards) {
     const std::string file = shard->path().filename().string();
     A48_CHECK(set_name(file) != path.stem().string() || listed.contains(file), ErrorKind::bad_input,
-              shard->path().string(), ": not listed in ", where, "; is it left over from other data?");
+              shard->path().string(), ": not listed in ", path.string(),
+              "; is it left over from other data?");
   }
 }
 
 /// All shards, and the sidecar, name one tokenizer as far as they name any.
-void check_tokenizer(ShardSet& set, std::int64_t vocab) {
+void check_tokenizer(ShardSet& set) {
   std::string named_by = "the sidecar";
   for (const auto& shard : set.shards) {
     const ShardHeader& header = shard->header();
-    A48_CHECK(vocab == 0 || header.tokenizer_size <= vocab, ErrorKind::bad_input, shard->path().string(),
-              ": made with a tokenizer of ", header.tokenizer_size, " pieces; the model has a vocabulary of ",
-              vocab, ". Set model.vocab_size to at least ", header.tokenizer_size);
     if (header.tokenizer_sha256.empty()) continue;
     if (set.tokenizer_sha256.empty()) {
       set.tokenizer_sha256 = header.tokenizer_sha256;
@@ -172,6 +231,45 @@ void check_tokenizer(ShardSet& set, std::int64_t vocab) {
               ": made with another tokenizer (", header.tokenizer_sha256, ") than ", named_by, " says (",
               set.tokenizer_sha256, ")");
   }
+}
+
+/// Without a sidecar: the byte tokenizer, or the model file beside the shards, whichever the headers name.
+void find_tokenizer_of_headers(ShardSet& set, const Path& folder) {
+  const Path model_file = folder / kTokenizerFile;
+  const bool there = std::filesystem::exists(model_file);
+  if (set.tokenizer_sha256.empty()) {
+    if (there)
+      log::warning(concat(model_file.string(),
+                          ": not used, because neither a sidecar nor the headers of the shards name their "
+                          "tokenizer; `a48 prepare --tokenizer` makes shards that do"));
+    return;
+  }
+  std::unique_ptr<runtime::Tokenizer> tokenizer = byte_tokenizer();
+  if (there) {
+    const std::string model = read_file(model_file), found = sha256_hex(model);
+    A48_CHECK(found == set.tokenizer_sha256, ErrorKind::bad_input, model_file.string(), ": its SHA-256 is ",
+              found, ", but the shards beside it were made with the tokenizer ", set.tokenizer_sha256,
+              ". Put that tokenizer's file there");
+    tokenizer = sentencepiece_of(model, model_file.string());
+    set.tokenizer_file = model_file;
+  } else if (set.tokenizer_sha256 != tokenizer->sha256()) {
+    return;
+  }
+  set.tokenizer_kind = tokenizer->kind();
+  set.bos_id = tokenizer->bos_id();
+  for (const auto& shard : set.shards) {
+    const std::int64_t claimed = shard->header().tokenizer_size;
+    A48_CHECK(claimed == 0 || claimed == tokenizer->vocab_size(), ErrorKind::bad_input,
+              shard->path().string(), ": the header gives the tokenizer ", claimed, " pieces; it has ",
+              tokenizer->vocab_size());
+  }
+  set.vocab_size = tokenizer->vocab_size();
+}
+
+void check_bos(const ShardSet& set, const std::string& where, std::optional<std::int64_t> bos_id) {
+  A48_CHECK(!bos_id || set.bos_id == *bos_id, ErrorKind::bad_input, where, ": documents begin with the id ",
+            set.bos_id, "; the model's model.bos_token_id is ", bos_id.value_or(0), ". Set it to ",
+            set.bos_id);
 }
 
 }  // namespace
@@ -217,7 +315,7 @@ void ShardSet::read(std::size_t shard, std::int64_t begin, std::int64_t count, s
 }
 
 ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab,
-                     std::optional<std::int64_t> bos_id) {
+                     std::optional<std::int64_t> bos_id, std::int64_t hashed_bytes) {
   ShardSet set;
   if (bos_id) set.bos_id = static_cast<std::int32_t>(*bos_id);
   std::set<std::string> set_names;
@@ -227,6 +325,7 @@ ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t v
     set.vocab_size = std::max(set.vocab_size, set.shards.back()->header().tokenizer_size);
     if (const auto name = set_name(file)) set_names.insert(*name);
   }
+  set.max_ids.assign(set.shards.size(), -1);
 
   std::string fingerprint_lines;
   for (const std::string& name : set_names) {
@@ -234,10 +333,8 @@ ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t v
     if (!std::filesystem::exists(path)) continue;
     const Json sidecar = Json::parse(read_file(path), path.string());
     try {
-      apply_sidecar(set, path, sidecar, fingerprint_lines);
-      A48_CHECK(!bos_id || set.bos_id == *bos_id, ErrorKind::bad_input, path.string(),
-                ": documents begin with the id ", set.bos_id, "; the model's model.bos_token_id is ", *bos_id,
-                ". Set it to ", set.bos_id);
+      apply_sidecar(set, path, sidecar, hashed_bytes, fingerprint_lines);
+      check_bos(set, path.string(), bos_id);
     } catch (const Error& error) {
       const std::string message = error.what();  // of a Json accessor: it does not know the file
       fail(error.kind(), message.find(folder.string()) == std::string::npos ? path.string() + ": " : "",
@@ -249,8 +346,27 @@ ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t v
       fingerprint_lines +=
           fingerprint_line(shard->path().filename().string(), shard->bytes(), sha256_file(shard->path()));
   set.fingerprint = sha256_hex(fingerprint_lines);
-  check_tokenizer(set, vocab);
+  check_tokenizer(set);
+  if (set.tokenizer_kind.empty()) {
+    find_tokenizer_of_headers(set, folder);
+    check_bos(set, folder.string(), bos_id);
+  }
+  A48_CHECK(vocab == 0 || set.vocab_size <= vocab, ErrorKind::bad_input, set.shards[0]->path().string(),
+            ": made with a tokenizer of ", set.vocab_size, " pieces; the model has a vocabulary of ", vocab,
+            ". Set model.vocab_size to at least ", set.vocab_size);
   return set;
+}
+
+void check_same_tokenizer(const ShardSet& a, const ShardSet& b) {
+  A48_ASSERT(!a.shards.empty() && !b.shards.empty(), "a set without shards");
+  const std::string first = a.shards.front()->path().string(), second = b.shards.front()->path().string();
+  A48_CHECK(
+      a.tokenizer_sha256.empty() || b.tokenizer_sha256.empty() || a.tokenizer_sha256 == b.tokenizer_sha256,
+      ErrorKind::bad_input, second, ": made with another tokenizer (", b.tokenizer_sha256, ") than ", first,
+      " (", a.tokenizer_sha256, "). Prepare both with the same one: a48 prepare --tokenizer FILE");
+  A48_CHECK(a.vocab_size == 0 || b.vocab_size == 0 || a.vocab_size == b.vocab_size, ErrorKind::bad_input,
+            second, ": made with a tokenizer of ", b.vocab_size, " pieces, ", first, " with one of ",
+            a.vocab_size, ". Prepare both with the same one: a48 prepare --tokenizer FILE");
 }
 
 }  // namespace a48::data

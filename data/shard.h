@@ -49,23 +49,29 @@ struct ShardSet {
   std::int64_t tokens = 0;
   std::string fingerprint;  // formats.md 6.2: of every shard of the folder's sidecar, or of the listed files
   std::string tokenizer_kind;    // "sentencepiece" | "bytes" | "" unknown
-  Path tokenizer_file;           // empty = bytes or unknown
+  Path tokenizer_file;           // the sidecar's, else the tokenizer.model beside; empty = bytes or unknown
   std::string tokenizer_sha256;  // "" unknown
   std::int64_t vocab_size = 0;   // of the tokenizer; 0 unknown
-  std::int32_t bos_id = 1;       // the sidecar's; without one, the model's
+  std::int32_t bos_id = 1;       // the sidecar's; without one, the tokenizer's, else the model's
   std::string delimiter = "bos";
+  std::vector<std::int64_t> max_ids;  // of each shard, as the sidecar says; -1 where none does
 
   /// Copies `count` ids from `begin` of a shard; an id >= vocab is Error(bad_input) with file and position.
   void read(std::size_t shard, std::int64_t begin, std::int64_t count, std::int64_t vocab,
             std::int64_t* out) const;
 };
 
-/// All files of `folder` that match `glob`. Missing, truncated, altered or disagreeing files, a tokenizer
-/// size above `vocab` (0 = unchecked), a sidecar whose BOS is not `bos_id` (nothing = unchecked):
-/// Error(bad_input). Contents are hashed against the sidecar up to
-/// kHashedBytes in total; above that, sizes and counts are compared and a line says so.
-ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab,
-                     std::optional<std::int64_t> bos_id = {});
 inline constexpr std::int64_t kHashedBytes = std::int64_t{4} << 30;
+/// All files of `folder` that match `glob`, and their tokenizer: the sidecar's; without one the
+/// tokenizer.model beside them, which must have the hash that the headers name. Missing, truncated, altered
+/// or disagreeing files, a tokenizer size above `vocab` (0 = unchecked), a BOS that is not `bos_id` (nothing
+/// = unchecked): Error(bad_input). Contents are hashed against the sidecar up to `hashed_bytes` in total;
+/// above that, sizes and counts are compared and a line says so.
+ShardSet open_shards(const Path& folder, const std::string& glob, std::int64_t vocab,
+                     std::optional<std::int64_t> bos_id = {}, std::int64_t hashed_bytes = kHashedBytes);
+
+/// Two splits read by one model: tokenizers that differ, as far as the sets name them, are Error(bad_input)
+/// with both names.
+void check_same_tokenizer(const ShardSet& a, const ShardSet& b);
 
 }  // namespace a48::data

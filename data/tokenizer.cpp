@@ -326,7 +326,7 @@ TrainedTokenizer train_sentencepiece(const std::vector<std::string_view>& docume
 std::unique_ptr<runtime::Tokenizer> find_tokenizer(const Path& path) {
   A48_CHECK(std::filesystem::exists(path), ErrorKind::bad_input, path.string(), ": no such file or folder");
   if (!std::filesystem::is_directory(path)) return load_sentencepiece(path);
-  const Path model = path / "tokenizer.model";
+  const Path model = path / kTokenizerFile;
   if (std::filesystem::exists(model)) return load_sentencepiece(model);
   std::vector<Path> candidates;
   for (const auto& item : std::filesystem::directory_iterator(path))

@@ -14,6 +14,8 @@
 
 namespace a48::data {
 
+inline constexpr const char* kTokenizerFile = "tokenizer.model";  // beside shards, in checkpoints
+
 /// Error(bad_input) names the file when it is no SentencePiece model.
 std::unique_ptr<runtime::Tokenizer> load_sentencepiece(const Path& model_file);
 /// The same from the model's bytes; `source` names them in errors.

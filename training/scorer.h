@@ -17,7 +17,8 @@ struct OpenedModel {
   std::unique_ptr<runtime::LanguageModel> model;
   config::RunConfig config;
   std::string checkpoint;      // RUN/checkpoints/step-N
-  std::string tokenizer_path;  // tokenizer.model beside it; empty = byte tokenizer
+  std::string tokenizer_path;  // tokenizer.model beside it; empty = there is none
+  std::string tokenizer_kind;  // of the training data: "sentencepiece", "bytes" or "unknown"
   std::int64_t step = 0;
 };
 
