@@ -60,7 +60,7 @@ class Pool {
   }
 
   // The caller takes part, so that a sleeping worker never delays work that the caller can do itself.
-  void run(int tasks, const std::function<void(int)>& task) {
+  void run(int tasks, FunctionRef<void(int)> task) {
     task_ = &task;
     tasks_ = tasks;
     unfinished_.store(tasks, std::memory_order_relaxed);
@@ -90,7 +90,7 @@ class Pool {
     return true;
   }
 
-  const std::function<void(int)>* task_ = nullptr;
+  const FunctionRef<void(int)>* task_ = nullptr;
   int tasks_ = 0;
   std::atomic<int> unclaimed_{0};
   std::atomic<int> unfinished_{0};
@@ -136,7 +136,7 @@ int count_physical_cores() {
   return std::clamp(static_cast<int>(cores.size()), 1, granted_cpus());
 }
 
-void run_tasks(int tasks, const std::function<void(int)>& task) {
+void run_tasks(int tasks, FunctionRef<void(int)> task) {
   Settings& now = settings();
   const std::unique_lock lock(now.mutex, std::try_to_lock);
   if (!lock) {  // another thread of the program is using the pool
@@ -189,8 +189,7 @@ void set_parallel_backend(const ParallelBackend& backend) {
   if (now.backend.set_threads != nullptr) now.backend.set_threads(thread_count());
 }
 
-void parallel_for(std::int64_t n, std::int64_t grain,
-                  const std::function<void(std::int64_t, std::int64_t)>& body) {
+void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int64_t, std::int64_t)> body) {
   if (n <= 0) return;
   const std::int64_t threads = thread_count();
   const std::int64_t length = std::max({std::int64_t{1}, grain, (n + threads - 1) / threads});

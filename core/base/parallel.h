@@ -4,7 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+
+#include "core/base/function_ref.h"
 
 namespace a48 {
 
@@ -17,13 +18,12 @@ int physical_cores();
 /// Calls body(begin, end) on disjoint ranges that cover [0, n); each range holds at least `grain` items
 /// except the last. An exception of a body is rethrown to the caller after all ranges ended; the pool stays
 /// usable. A nested call runs serially.
-void parallel_for(std::int64_t n, std::int64_t grain,
-                  const std::function<void(std::int64_t, std::int64_t)>& body);
+void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int64_t, std::int64_t)> body);
 
 /// A foreign pool. `run` executes task(0) … task(tasks-1), each once, and returns when all are done.
 struct ParallelBackend {
   void (*set_threads)(int threads) = nullptr;
-  void (*run)(int tasks, const std::function<void(int)>& task) = nullptr;
+  void (*run)(int tasks, FunctionRef<void(int)> task) = nullptr;
 };
 void set_parallel_backend(const ParallelBackend& backend);
 

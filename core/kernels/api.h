@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/base/view.h"
+#include "core/quant/pack.h"
 #include "core/quant/scheme.h"
 
 namespace a48::kernels {
@@ -91,6 +92,7 @@ struct TernarizeWeight {
 };
 void ternarize_weight(const TernarizeWeight& args);
 
+struct TernaryMatrix;
 /// y[r, n] = float(Σ_k codes[r, k]·weight[n, k]) · (step[r]·α), exact integer sums (numerics.md 4.1).
 struct GemmTernary {
   Rows<const std::int8_t> codes;   // [R, K]
@@ -99,9 +101,62 @@ struct GemmTernary {
   const std::int32_t* code_sum;    // [R]
   Rows<const std::int8_t> weight;  // [N, K] in {-1, 0, +1}
   float alpha;
-  Rows<float> y;  // [R, N]
+  Rows<float> y;                          // [R, N]
+  const TernaryMatrix* packed = nullptr;  // in place of `weight` and `alpha`, in any layout
 };
 void gemm_ternary(const GemmTernary& args);
+
+/// A packed ternary matrix (formats.md 9), used where it lies: stored rows start at multiples of 64 bytes,
+/// and padding holds t = 0. A byte with the invalid code 3 gives some result, never a read out of bounds.
+struct TernaryMatrix {
+  quant::TernaryLayout layout = quant::TernaryLayout::t2_row;
+  std::int64_t rows = 0, cols = 0;  // N outputs, K inputs
+  Rows<const std::uint8_t> packed;  // [stored rows, bytes]
+  float alpha = 0.0f;
+};
+
+/// The quantized input of one token. Codes can be read, and are 0, up to a multiple of kCodePadding.
+struct TokenCodes {
+  const std::int8_t* codes = nullptr;  // [K]
+  int max_magnitude = 127;             // bound of |codes|: row_of(scheme).max_magnitude
+  float step = 0.0f;
+  std::int32_t code_sum = 0;
+};
+inline constexpr std::int64_t kCodePadding = 256;
+
+/// y[m][n] = float(Σ_k codes[k]·t[n, k]) · (step·α_m): one token with several T2_ROW4 matrices of the same
+/// input (q, k, v; gate), their rows shared out over the threads as one list.
+struct GemvTernary {
+  TokenCodes input;
+  const TernaryMatrix* matrix;  // [matrices], all T2_ROW4 or T2_ROW
+  float* const* y;              // [matrices], of matrix[m].rows each
+  int matrices;
+};
+void gemv_ternary(const GemvTernary& args);
+
+/// The same for the listed rows of one T2_ROW matrix; other entries of y are not touched.
+struct GemvTernaryRows {
+  TokenCodes input;
+  TernaryMatrix matrix;
+  const std::int32_t* row;  // [count] ascending
+  std::int64_t count;
+  float* y;  // [N]
+};
+void gemv_ternary_rows(const GemvTernaryRows& args);
+
+/// One token × one T2_COL matrix: inputs with code 0 are not read. The threads share out the other inputs,
+/// each with sums of its own.
+struct GemvTernaryColumns {
+  TokenCodes input;
+  TernaryMatrix matrix;
+  std::int32_t* column;     // [K + 8] scratch: the inputs with a code
+  Rows<std::int32_t> sums;  // scratch [thread_count(), N rounded up to 256]
+  float* y;                 // [N]
+};
+void gemv_ternary_columns(const GemvTernaryColumns& args);
+
+/// row[0 … count) = the indices of x[k] > 0, ascending; returns count. Room for n + 8.
+std::int64_t list_positive(const float* x, std::int64_t n, std::int32_t* row);
 
 /// S = fp64 lane sum of double(x)², r = fp32(1/√(S/K + eps)), y = (x·r)·gain (numerics.md 3).
 struct RmsNormRows {
@@ -178,6 +233,28 @@ struct HeadRows {
   Rows<float> logits;        // [R, V]
 };
 void head_rows(const HeadRows& args);
+
+/// The head, and the embedding, as stored (formats.md 9): floats, or integer codes with a scale per row (i8)
+/// or per 32 inputs (i6, i4).
+enum class HeadClass : int { f32, bf16, i8, i6, i4 };
+struct HeadWeight {
+  HeadClass kind = HeadClass::f32;
+  std::int64_t rows = 0, cols = 0;        // V, D
+  Rows<const std::uint8_t> stored;        // [V, bytes]
+  const float* row_scale = nullptr;       // i8: [V]
+  Rows<const std::uint16_t> group_scale;  // i6, i4: F16 [V, ⌈D/32⌉]
+};
+/// f32 and bf16: lane sum with fma of x with the (widened) weights. i*: x becomes INT8 absmax codes with step
+/// d; i8: float(Σ q·w)·(d·s_v); i6, i4: the 8 lanes of formats.md 9, then ·d.
+struct PackedHeadRows {
+  Rows<const float> x;  // [R, D]
+  HeadWeight weight;
+  Rows<std::int8_t> codes;  // scratch [R, D rounded up to kCodePadding], zeroed once; for i*
+  Rows<float> logits;       // [R, V]
+};
+void packed_head_rows(const PackedHeadRows& args);
+/// y = row `v` of a stored f32 or bf16 matrix, widened.
+void widen_row(const HeadWeight& weight, std::int64_t v, float* y);
 
 /// Zeros among codes, for sparsity reports; serial.
 std::int64_t count_zero_codes(Rows<const std::int8_t> codes);

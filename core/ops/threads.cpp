@@ -7,8 +7,6 @@
 #include <malloc.h>
 #endif
 
-#include <functional>
-
 #include "core/base/parallel.h"
 
 #ifndef _OPENMP
@@ -18,7 +16,7 @@
 namespace a48::ops {
 namespace {
 
-void run_on_torch(int tasks, const std::function<void(int)>& task) {
+void run_on_torch(int tasks, FunctionRef<void(int)> task) {
   at::parallel_for(0, tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) task(static_cast<int>(i));
   });

@@ -67,4 +67,26 @@ A48_INLINE T2RowPlace t2_row_place(std::int64_t input) {
 constexpr std::int64_t t2_row_bytes(std::int64_t width) { return 64 * ((width + 255) / 256); }
 static_assert(t2_row_bytes(1) == 64 && t2_row_bytes(256) == 64 && t2_row_bytes(257) == 128);
 
+// T2_COL is T2_ROW of the transpose: one stored row per input, with all its outputs.
+
+// T2_ROW4: four outputs side by side. Byte e of stored row g holds, in bits 2k … 2k+1, the code of output 4g
+// + k at input e; stored rows are ⌈outputs/4⌉, of `inputs` bytes rounded up to 64. Missing outputs and inputs
+// are t = 0.
+
+constexpr std::int64_t t2_row4_bytes(std::int64_t inputs) { return (inputs + 63) / 64 * 64; }
+static_assert(t2_row4_bytes(1) == 64 && t2_row4_bytes(64) == 64 && t2_row4_bytes(65) == 128);
+
+/// How a ternary matrix [outputs, inputs] is stored: which of its rows or columns can be left unread.
+enum class TernaryLayout : int { t2_row, t2_col, t2_row4 };
+
+constexpr std::int64_t stored_rows(TernaryLayout layout, std::int64_t outputs, std::int64_t inputs) {
+  return layout == TernaryLayout::t2_row ? outputs
+                                         : (layout == TernaryLayout::t2_col ? inputs : (outputs + 3) / 4);
+}
+constexpr std::int64_t stored_row_bytes(TernaryLayout layout, std::int64_t outputs, std::int64_t inputs) {
+  return layout == TernaryLayout::t2_row
+             ? t2_row_bytes(inputs)
+             : (layout == TernaryLayout::t2_col ? t2_row_bytes(outputs) : t2_row4_bytes(inputs));
+}
+
 }  // namespace a48::quant

@@ -110,7 +110,7 @@ TEST_CASE("a foreign pool runs the tasks instead of ours") {
   calls = threads_told = 0;
   const Threads set(3);
   set_parallel_backend({[](int threads) { threads_told = threads; },
-                        [](int tasks, const std::function<void(int)>& task) {
+                        [](int tasks, FunctionRef<void(int)> task) {
                           ++calls;
                           for (int i = tasks; i-- > 0;) task(i);
                         }});
