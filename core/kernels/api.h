@@ -153,7 +153,8 @@ struct GemvTernaryColumns {
   Rows<std::int32_t> sums;  // scratch [thread_count(), N rounded up to 256]
   float* y;                 // [N]
 };
-void gemv_ternary_columns(const GemvTernaryColumns& args);
+/// Returns the number of inputs whose code is not 0.
+std::int64_t gemv_ternary_columns(const GemvTernaryColumns& args);
 
 /// row[0 … count) = the indices of x[k] > 0, ascending; returns count. Room for n + 8.
 std::int64_t list_positive(const float* x, std::int64_t n, std::int32_t* row);
