@@ -17,14 +17,16 @@ namespace a48::quant {
 /// Exponent field of NaN and Inf: magnitude bits at or above it are not finite.
 inline constexpr std::uint32_t kNonFiniteBits = 0x7f800000u;
 
-/// The bits of |x|: as unsigned numbers they are ordered like the magnitudes, NaN and Inf on top.
-A48_INLINE std::uint32_t magnitude_bits(float x) {
+A48_INLINE std::uint32_t bits_of(float x) {
 #if defined(__CUDA_ARCH__)
-  return __float_as_uint(x) & 0x7fffffffu;
+  return __float_as_uint(x);
 #else
-  return __builtin_bit_cast(std::uint32_t, x) & 0x7fffffffu;
+  return __builtin_bit_cast(std::uint32_t, x);
 #endif
 }
+
+/// The bits of |x|: as unsigned numbers they are ordered like the magnitudes, NaN and Inf on top.
+A48_INLINE std::uint32_t magnitude_bits(float x) { return bits_of(x) & 0x7fffffffu; }
 
 A48_INLINE float from_bits(std::uint32_t bits) {
 #if defined(__CUDA_ARCH__)
@@ -87,6 +89,13 @@ A48_INLINE float decode(int code, float step) { return static_cast<float>(code) 
 A48_INLINE float epilogue(std::int32_t acc, float step, float alpha) {
   const float scale = step * alpha;
   return static_cast<float>(acc) * scale;
+}
+
+/// The code of a head weight (formats.md 9): w/s rounded and clipped to ±most; 0 where the scale is 0.
+A48_INLINE int head_code(float weight, float scale, int most) {
+  if (scale == 0.0f) return 0;
+  const float rounded = round_even(weight / scale), limit = static_cast<float>(most);
+  return static_cast<int>(rounded < -limit ? -limit : (rounded > limit ? limit : rounded));
 }
 
 }  // namespace a48::quant
