@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -78,12 +79,6 @@ void write_all(int descriptor, const char* data, std::size_t bytes, const Path& 
   }
 }
 
-Path temporary_of(const Path& path) {
-  Path temporary = path;
-  temporary += ".tmp-" + std::to_string(::getpid());
-  return temporary;
-}
-
 }  // namespace
 
 void set_file_fault_hook(std::function<void(std::string_view step, const Path& path)> hook) {
@@ -137,20 +132,19 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
-FileWriter::FileWriter(Path path) : path_(std::move(path)), temporary_(temporary_of(path_)) {
+FileWriter::FileWriter(Path path) : path_(std::move(path)), temporary_(path_) {
   A48_CHECK(!std::filesystem::is_directory(path_), ErrorKind::bad_input, "cannot write ", path_.string(),
             ": a folder has this name");
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail_system("cannot create", temporary_, errno);
+  descriptor_ = ::open(temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail_system("cannot create", temporary(), errno);
 }
 
 FileWriter::~FileWriter() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void FileWriter::write(const void* data, std::size_t bytes) {
+  A48_ASSERT(descriptor_ >= 0, "write to ", path_.string(), ", which is finished");
   size_ += bytes;
   if (buffer_.size() + bytes > kWriteBuffer) flush();
   if (bytes > kWriteBuffer) {
@@ -184,15 +178,24 @@ void FileWriter::write_at(std::uint64_t offset, const void* data, std::size_t by
   }
 }
 
-void FileWriter::commit() {
-  A48_ASSERT(descriptor_ >= 0, "commit of ", path_.string(), " called twice");
+void FileWriter::finish() {
+  if (descriptor_ < 0) return;
   flush();
   before("fsync", path_);
   if (::fsync(descriptor_) != 0) fail_system("cannot write", path_, errno);
-  before("rename", path_);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_system("cannot create", path_, errno);
   ::close(descriptor_);
   descriptor_ = -1;
+}
+
+void FileWriter::take_name() {
+  before("rename", path_);
+  if (::rename(temporary().c_str(), path_.c_str()) != 0) fail_system("cannot create", path_, errno);
+  temporary_.keep();
+}
+
+void FileWriter::commit() {
+  finish();
+  take_name();
   sync_folder(folder_of(path_));
 }
 
@@ -200,6 +203,60 @@ void write_file(const Path& path, std::string_view text) {
   FileWriter writer(path);
   writer.write(text);
   writer.commit();
+}
+
+/// The names that commit_together() changes, each put back as it was unless the whole is kept.
+class FileReplacement {
+ public:
+  FileReplacement() = default;
+  FileReplacement(const FileReplacement&) = delete;
+  FileReplacement& operator=(const FileReplacement&) = delete;
+  ~FileReplacement() {
+    for (const Path& path : placed_) ::unlink(path.c_str());
+    for (const auto& [path, aside] : set_aside_) ::rename(aside.c_str(), path.c_str());
+  }
+
+  void place(FileWriter& file) {
+    set_aside(file.path());
+    file.take_name();
+    placed_.push_back(file.path());
+  }
+
+  void set_aside(const Path& path) {
+    if (!std::filesystem::exists(path)) return;
+    Path aside = path;
+    aside += concat(kAsideMark, ::getpid());
+    before("rename", path);
+    if (::rename(path.c_str(), aside.c_str()) != 0) fail_system("cannot rename", path, errno);
+    set_aside_.emplace_back(path, aside);
+  }
+
+  void keep() {
+    placed_.clear();
+    for (const auto& [path, aside] : set_aside_) ::unlink(aside.c_str());
+    set_aside_.clear();
+  }
+
+ private:
+  std::vector<Path> placed_;
+  std::vector<std::pair<Path, Path>> set_aside_;  // a file, and where it is meanwhile
+};
+
+void commit_together(std::span<FileWriter* const> files, std::span<const Path> obsolete) {
+  for (FileWriter* file : files) file->finish();
+  const HoldSignals whole;
+  FileReplacement replacement;
+  std::set<Path> folders;
+  for (const Path& path : obsolete) {
+    replacement.set_aside(path);
+    folders.insert(folder_of(path));
+  }
+  for (FileWriter* file : files) {
+    replacement.place(*file);
+    folders.insert(folder_of(file->path()));
+  }
+  for (const Path& folder : folders) sync_folder(folder);
+  replacement.keep();
 }
 
 LineAppender::LineAppender(const Path& path) : path_(path) {

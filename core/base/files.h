@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/temporaries.h"
+
 namespace a48 {
 
 using Path = std::filesystem::path;
@@ -36,8 +38,8 @@ class MappedFile {
   Path path_;
 };
 
-/// Sequential writer of `path`.tmp-<pid>; commit() fsyncs, renames into place and fsyncs the folder.
-/// Without commit the temporary is removed. A full disk or I/O error is Error(no_resources).
+/// Sequential writer of `path`.tmp-<pid>; finish() fsyncs, commit() finishes, renames into place and fsyncs
+/// the folder. Without commit the temporary is removed. A full disk or I/O error is Error(no_resources).
 class FileWriter {
  public:
   explicit FileWriter(Path path);
@@ -48,12 +50,18 @@ class FileWriter {
   void write(std::string_view text) { write(text.data(), text.size()); }
   void write_at(std::uint64_t offset, const void* data, std::size_t bytes);  // patches a header
   std::uint64_t size() const { return size_; }
+  const Path& path() const { return path_; }
+  const Path& temporary() const { return temporary_.path(); }  // holds everything once finished
+  void finish();                                               // nothing can be written any more
   void commit();
 
  private:
+  friend class FileReplacement;
   void flush();
+  void take_name();
 
-  Path path_, temporary_;
+  Path path_;
+  Temporary temporary_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
   std::string buffer_;
@@ -61,6 +69,12 @@ class FileWriter {
 
 /// FileWriter in one call.
 void write_file(const Path& path, std::string_view text);
+
+/// Gives files that belong together their names, in this order, after all of them are finished. What they
+/// replace, and `obsolete`, is FILE.old-<pid> meanwhile and removed last. When a step fails, all is as
+/// before.
+inline constexpr const char* kAsideMark = ".old-";
+void commit_together(std::span<FileWriter* const> files, std::span<const Path> obsolete);
 
 /// Appends whole lines with one write call each, so that a killed process leaves whole lines only.
 class LineAppender {

@@ -16,16 +16,22 @@ namespace {
 
 constexpr std::size_t kMaxDepth = 64;
 
-/// "source:line:column"; the column counts characters, both from 1.
-std::string place(std::string_view text, std::size_t offset, const std::string& source) {
+/// Where a text comes from: a file, and the number of its line that the text begins with.
+struct Source {
+  const std::string& name;
+  std::int64_t first_line;
+};
+
+/// "source:line:column"; the column counts characters from 1.
+std::string place(std::string_view text, std::size_t offset, const Source& source) {
   offset = std::min(offset, text.size());
   const std::string_view before = text.substr(0, offset);
   const std::size_t line_start = before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1;
   const auto starts_character = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
-  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const auto line = source.first_line + std::count(before.begin(), before.end(), '\n');
   const auto column = 1 + std::count_if(before.begin() + static_cast<std::ptrdiff_t>(line_start),
                                         before.end(), starts_character);
-  return concat(source, ":", line, ":", column);
+  return concat(source.name, ":", line, ":", column);
 }
 
 /// Iterator over the text that tells, through a shared counter, how far the parser has read.
@@ -59,7 +65,7 @@ class CountingIterator {
 
 class Builder {
  public:
-  Builder(std::string_view text, const std::string& source, const std::size_t& read,
+  Builder(std::string_view text, const Source& source, const std::size_t& read,
           std::vector<std::string>* duplicates)
       : text_(text), source_(source), read_(read), duplicates_(duplicates) {}
 
@@ -170,7 +176,7 @@ class Builder {
   }
 
   std::string_view text_;
-  const std::string& source_;
+  const Source& source_;
   const std::size_t& read_;
   std::vector<std::string>* duplicates_;
   std::vector<Level> levels_;
@@ -326,7 +332,9 @@ bool Json::operator==(const Json& other) const {
   });
 }
 
-Json Json::parse(std::string_view text, const std::string& source, std::vector<std::string>* duplicates) {
+Json Json::parse(std::string_view text, const std::string& name, std::vector<std::string>* duplicates,
+                 std::int64_t first_line) {
+  const Source source{name, first_line};
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
     fail(ErrorKind::bad_input, place(text, nul, source), ": not JSON: a NUL byte");
   std::size_t read = 0;

@@ -65,9 +65,9 @@ class Json {
 
   /// Strict JSON (UTF-8, no comments, no duplicate keys, nothing after the value, depth <= 64).
   /// Error(bad_input) names `source`, line and column. With `duplicates`, each repeated key is described
-  /// there instead, and its first value stays.
+  /// there instead, and its first value stays. `first_line`: of a text that is part of `source`.
   static Json parse(std::string_view text, const std::string& source,
-                    std::vector<std::string>* duplicates = nullptr);
+                    std::vector<std::string>* duplicates = nullptr, std::int64_t first_line = 1);
   /// indent < 0: one line. A number that is not finite prints as null, bytes that are no UTF-8 as U+FFFD.
   std::string dump(int indent = -1) const;
 

@@ -123,6 +123,40 @@ TEST_CASE("files: a fault at any step leaves the old or the new file, whole") {
   }
 }
 
+TEST_CASE("files: those that belong together appear together, and a fault at any step leaves the old ones") {
+  const TempDir dir;
+  const auto reset = [&] {
+    for (const char* name : {"a", "b", "gone"}) write_file(dir / name, "old");
+    std::filesystem::remove(dir / "c");
+  };
+  const auto replace = [&] {
+    FileWriter a(dir / "a"), b(dir / "b"), c(dir / "c");
+    std::vector<FileWriter*> files{&a, &b, &c};
+    for (FileWriter* file : files) file->write("new");
+    const Path gone = dir / "gone";
+    commit_together(files, {&gone, 1});
+  };
+  reset();
+  std::size_t steps = 0;
+  {
+    const FaultAt never(-1);
+    replace();
+    steps = never.steps().size();
+  }
+  CHECK(names_in(dir.path()) == std::set<std::string>{"a", "b", "c"});
+  for (const char* name : {"a", "b", "c"}) CHECK(read_file(dir / name) == "new");
+  for (int n = 1; n <= static_cast<int>(steps); ++n) {
+    reset();
+    INFO("step " << n);
+    {
+      const FaultAt fault(n);
+      CHECK_THROWS_AS(replace(), Injected);
+    }
+    CHECK(names_in(dir.path()) == std::set<std::string>{"a", "b", "gone"});
+    for (const char* name : {"a", "b", "gone"}) CHECK(read_file(dir / name) == "old");
+  }
+}
+
 TEST_CASE("files: a full disk is named as such, and what existed stays") {
   if (!std::filesystem::exists("/dev/full")) A48_SKIP("no /dev/full");
   const TempDir dir;

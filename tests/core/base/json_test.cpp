@@ -63,6 +63,11 @@ TEST_CASE("json: indentation") {
         "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {},\n  \"c\": {\n    \"d\": null\n  }\n}");
 }
 
+TEST_CASE("json: an error in a part of a file counts lines from where the part begins") {
+  CHECK_THROWS_WITH(Json::parse("{\"a\": }", "f.jsonl", nullptr, 7), contains("f.jsonl:7:7: not JSON"));
+  CHECK_THROWS_WITH(Json::parse("{\n\"a\": }", "f.jsonl", nullptr, 7), contains("f.jsonl:8:6: not JSON"));
+}
+
 TEST_CASE("json: what is not strict JSON is refused with source, line and column") {
   CHECK(holds(error_of("{\n  \"a\": tru\n}"), "file.json:2:"));
   CHECK(holds(error_of("[1, 2"), "unexpected end"));
