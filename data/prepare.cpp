@@ -102,23 +102,28 @@ void for_each_line(std::string_view text, const Use& use) {
   }
 }
 
-void add_split_documents(Corpus& corpus, std::string_view text, const std::string& separator) {
+void add_split_documents(Corpus& corpus, std::string_view text, const std::string& path,
+                         const std::string& separator) {
   const char* begin = text.data();
+  bool found = false;
   for_each_line(text, [&](std::string_view line, std::int64_t) {
     const bool carriage_return = line.ends_with('\r') && !separator.ends_with('\r');
     if (line.substr(0, line.size() - carriage_return) != separator) return;
+    found = true;
     add_document(corpus, std::string_view(begin, static_cast<std::size_t>(line.data() - begin)));
     begin = std::min(line.data() + line.size() + 1, text.data() + text.size());
   });
   add_document(corpus, std::string_view(begin, static_cast<std::size_t>(text.data() + text.size() - begin)));
+  if (!found && !text.empty())
+    log::warning(concat(path, ": no line is \"", separator, "\" (--split), so the file is one document"));
 }
 
 void add_json_documents(Corpus& corpus, std::string_view text, const std::string& path,
                         const std::string& field) {
   for_each_line(text, [&](std::string_view line, std::int64_t number) {
     if (is_blank(line)) return;
-    const std::string where = concat(path, ", line ", number);
-    const Json record = Json::parse(line, where);
+    const std::string where = concat(path, ":", number);
+    const Json record = Json::parse(line, path, nullptr, number);
     const Json* member = record.find(field);
     A48_CHECK(member != nullptr && member->is_string(), ErrorKind::bad_input, where, ": ",
               member == nullptr ? "has no member" : "no string in the member", " \"", field,
@@ -144,11 +149,12 @@ Corpus read_corpus(const PrepareRequest& request) {
     if (!request.field.empty())
       add_json_documents(corpus, text, path, request.field);
     else if (!request.split.empty())
-      add_split_documents(corpus, text, request.split);
+      add_split_documents(corpus, text, path, request.split);
     else
       add_document(corpus, text);
-    A48_CHECK(source.documents > 0, ErrorKind::bad_input, path, ": holds no text, only ", bytes.size(),
-              " bytes of white space", request.split.empty() ? "" : " and separators");
+    A48_CHECK(!text.empty(), ErrorKind::bad_input, path, ": holds no text; the file is empty");
+    A48_CHECK(source.documents > 0, ErrorKind::bad_input, path, ": holds no text, only white space",
+              request.split.empty() ? "" : " and separators");
   }
   return corpus;
 }
@@ -282,14 +288,14 @@ class SplitWriter {
     return total;
   }
 
-  /// Completes the headers and gives the files their names; returns their sidecar entries.
-  Json commit() {
+  /// Completes headers and contents, still without a valid name; returns the sidecar entries.
+  Json finish() {
     Json entries = Json::array();
     for (Shard& shard : shards_) {
       header_.tokens = shard.tokens;
       const std::string header = shard_header(header_);
       shard.writer->write_at(0, header.data(), header.size());
-      shard.writer->commit();
+      shard.writer->finish();
       Json entry = Json::object();
       entry["file"] = shard.file;
       entry["split"] = split_;
@@ -297,15 +303,16 @@ class SplitWriter {
       entry["documents"] = shard.documents;
       entry["max_id"] = static_cast<std::int64_t>(shard.max_id);
       entry["bytes"] = shard.writer->size();
-      entry["sha256"] = sha256_file(out_ / shard.file);
+      entry["sha256"] = sha256_file(shard.writer->temporary());
       entries.push_back(std::move(entry));
     }
     return entries;
   }
 
-  bool wrote(const std::string& file) const {
-    return std::any_of(shards_.begin(), shards_.end(),
-                       [&](const Shard& shard) { return shard.file == file; });
+  std::vector<FileWriter*> files() const {
+    std::vector<FileWriter*> all;
+    for (const Shard& shard : shards_) all.push_back(shard.writer.get());
+    return all;
   }
 
  private:
@@ -413,7 +420,7 @@ Splits write_splits(const PrepareRequest& request, const Corpus& corpus, const r
   std::vector<std::string_view> texts;
   std::vector<SplitWriter*> targets;
   std::size_t waiting = 0, done = 0;
-  const auto total = static_cast<std::size_t>(corpus.bytes());
+  const auto total = std::max(std::size_t{1}, static_cast<std::size_t>(corpus.bytes()));
   const auto flush = [&] {
     const auto encoded = encode_all(texts, tokenizer);
     for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -494,15 +501,52 @@ Json sidecar_of(const PrepareRequest& request, const Corpus& corpus, const runti
   return sidecar;
 }
 
-/// With --force: removes what the new files do not replace. The sidecar goes first, so that no sidecar ever
-/// describes a mixture.
-void remove_previous(const Path& out, const std::string& name, const Splits& splits, bool keeps_model) {
-  std::filesystem::remove(out / (name + ".json"));
-  for (const Path& shard : shards_in(out)) {
-    const std::string file = shard.filename().string();
-    if (!splits.train->wrote(file) && !splits.val->wrote(file)) std::filesystem::remove(shard);
+// ---- names
+
+/// Whether a file name is one that prepare gives for this shard prefix.
+bool is_output(std::string_view file, const std::string& name) {
+  const bool shard = file.starts_with(name + "_train_") || file.starts_with(name + "_val_");
+  return (shard && file.ends_with(".bin")) || file == name + ".json" || file == kTokenizerFile;
+}
+
+/// With --force: what is there and gets no new file in its place, left-overs of a killed run included.
+std::vector<Path> obsolete_files(const Path& out, const std::string& name,
+                                 const std::vector<FileWriter*>& files) {
+  std::vector<Path> obsolete;
+  for (const auto& item : std::filesystem::directory_iterator(out)) {
+    const std::string file = item.path().filename().string();
+    const bool replaced = std::any_of(files.begin(), files.end(), [&](const FileWriter* writer) {
+      return writer->path().filename() == file;
+    });
+    const bool set_aside = is_output(file.substr(0, file.rfind(kAsideMark)), name);
+    if (!replaced && (is_output(file, name) || set_aside)) obsolete.push_back(item.path());
   }
-  if (!keeps_model) std::filesystem::remove(out / kTokenizerFile);
+  return obsolete;
+}
+
+/// Gives all files their names at once, and returns the sidecar. It is named last: the one before it does not
+/// describe the new shards, so a mixture that a kill leaves is refused.
+Json commit(const PrepareRequest& request, const Corpus& corpus, const Vocabulary& vocabulary,
+            const Splits& splits, const std::string& name, const std::string& digest) {
+  const Path out = request.out;
+  Json shards = splits.train->finish();
+  const Json val_shards = splits.val->finish();
+  for (const Json& entry : val_shards.as_array()) shards.push_back(entry);
+  std::vector<FileWriter*> files = splits.train->files();
+  const std::vector<FileWriter*> val_files = splits.val->files();
+  files.insert(files.end(), val_files.begin(), val_files.end());
+  std::optional<FileWriter> model_file;
+  if (!vocabulary.model.empty()) {
+    model_file.emplace(out / kTokenizerFile).write(vocabulary.model);
+    files.push_back(&*model_file);
+  }
+  const Json sidecar =
+      sidecar_of(request, corpus, *vocabulary.tokenizer, splits.rule, std::move(shards), digest);
+  FileWriter sidecar_file(out / (name + ".json"));
+  sidecar_file.write(sidecar.dump(1) + "\n");
+  files.push_back(&sidecar_file);
+  commit_together(files, request.force ? obsolete_files(out, name, files) : std::vector<Path>{});
+  return sidecar;
 }
 
 }  // namespace
@@ -533,6 +577,7 @@ Json prepare(const PrepareRequest& request) {
   const Vocabulary vocabulary = make_vocabulary(request, corpus);
   if (!request.force) refuse_other_tokenizer(out / kTokenizerFile, vocabulary.model);
   make_folders(out);
+  remove_stale_temporaries(out, [&](std::string_view file) { return is_output(file, name); });
 
   Splits splits = choose_splits(request, corpus, *vocabulary.tokenizer, name);
   A48_CHECK(splits.train->tokens() > 0, ErrorKind::bad_input, "the text gives no training tokens");
@@ -542,15 +587,7 @@ Json prepare(const PrepareRequest& request) {
     log::warning(concat(splits.lossy_documents, " of ", corpus.documents.size(),
                         " documents do not come back as they were from this tokenizer: it normalizes text"));
 
-  remove_previous(out, name, splits, !vocabulary.model.empty());
-  if (!vocabulary.model.empty()) write_file(out / kTokenizerFile, vocabulary.model);
-  Json shards = splits.train->commit();
-  const Json val_shards = splits.val->commit();
-  for (const Json& entry : val_shards.as_array()) shards.push_back(entry);
-  const Json sidecar =
-      sidecar_of(request, corpus, *vocabulary.tokenizer, splits.rule, std::move(shards), digest);
-  write_file(out / (name + ".json"), sidecar.dump(1) + "\n");
-  return sidecar;
+  return commit(request, corpus, vocabulary, splits, name, digest);
 }
 
 }  // namespace a48::data

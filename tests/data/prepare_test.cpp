@@ -252,11 +252,11 @@ TEST_CASE("prepare: JSONL takes one member of each line") {
 
   request.out = (dir / "p").string();
   request.field = "body";
-  CHECK_ERROR(prepare(request), ErrorKind::bad_input, "harbour.jsonl, line 1", "\"body\"");
+  CHECK_ERROR(prepare(request), ErrorKind::bad_input, "harbour.jsonl:1: ", "\"body\"");
   put(dir / "broken.jsonl", "{\"text\": \"fine\"}\n{\"text\": \n");
   request.texts = {(dir / "broken.jsonl").string()};
   request.field = "text";
-  CHECK_ERROR(prepare(request), ErrorKind::bad_input, "broken.jsonl, line 2");
+  CHECK_ERROR(prepare(request), ErrorKind::bad_input, "broken.jsonl:2:10: not JSON");
 }
 
 TEST_CASE("prepare: the delimiter stands where it was asked for") {
@@ -305,7 +305,7 @@ TEST_CASE("prepare: bad input is named, and leaves no output") {
                 "bad.txt", reason, where);
     CHECK(files_in(dir / "o").empty());
   };
-  refuses("", "no text", "0 bytes");
+  refuses("", "no text", "the file is empty");
   refuses(" \n\t\r\n", "no text", "white space");
   refuses(std::string("abc\0def", 7), "byte 3", "binary");
   refuses("abcd\xFFzz", "byte 4", "255");
@@ -357,6 +357,97 @@ TEST_CASE("prepare: a fault at any write, fsync or rename leaves no valid half")
     }
   }
   set_file_fault_hook({});
+}
+
+TEST_CASE("prepare: with --force a fault at any step leaves the old set as it was") {
+  const test::TempDir dir;
+  PrepareRequest first = request_for(dir / "o", {kSample});
+  first.tokenizer = "";
+  first.vocab_size = 350;
+  first.shard_tokens = 1000;
+  put(dir / "other.txt", "Other text\nof two lines\n");
+  PrepareRequest second = request_for(dir / "o", {(dir / "other.txt").string()});  // fewer shards, no model
+  second.force = true;
+  int steps = 0, failing = -1;
+  const auto arm = [&] {
+    steps = 0;
+    set_file_fault_hook([&](std::string_view, const Path& path) {
+      if (steps++ == failing)
+        fail(ErrorKind::no_resources, "cannot write ", path.string(), ": No space left on device");
+    });
+  };
+  prepare(first);
+  arm();
+  prepare(second);
+  const int total = steps;
+  REQUIRE(total > 10);
+  CHECK(files_in(dir / "o") ==
+        std::set<std::string>{"set.json", "set_train_000000.bin", "set_val_000000.bin"});
+  CHECK(documents_of(dir / "o", "train").front().starts_with("Other"));
+  first.force = true;
+  set_file_fault_hook({});
+  prepare(first);
+  const std::set<std::string> files = files_in(dir / "o");
+  const std::string fingerprint = open_shards(dir / "o", "*_train_*.bin", 0).fingerprint;
+  for (failing = 0; failing < total; ++failing) {
+    arm();
+    INFO("step " << failing);
+    CHECK_ERROR(prepare(second), ErrorKind::no_resources, "No space");
+    set_file_fault_hook({});
+    CHECK(files_in(dir / "o") == files);
+    CHECK(open_shards(dir / "o", "*.bin", 0).fingerprint == fingerprint);
+  }
+}
+
+TEST_CASE("prepare: left-overs of a killed run are removed, files of others stay") {
+  const test::TempDir dir;
+  std::filesystem::create_directory(dir / "o");
+  constexpr const char* kNobody = "4194304";  // process ids end below
+  for (const char* name : {"set_train_000007.bin", "set.json", "tokenizer.model", "notes"})
+    put(dir / "o" / (std::string(name) + ".tmp-" + kNobody), "half");
+  PrepareRequest request = request_for(dir / "o", {kSample});
+  prepare(request);
+  CHECK(files_in(dir / "o") == std::set<std::string>{"set.json", "set_train_000000.bin", "set_val_000000.bin",
+                                                     std::string("notes.tmp-") + kNobody});
+  put(dir / "o" / (std::string("set_val_000000.bin.old-") + kNobody), "from a killed --force");
+  request.force = true;
+  prepare(request);
+  CHECK(files_in(dir / "o").size() == 4);
+}
+
+TEST_CASE("prepare: each claim of a sidecar is held against the files") {
+  const test::TempDir dir;
+  PrepareRequest request = request_for(dir / "s", {kSample});
+  request.tokenizer = "";
+  request.vocab_size = 350;
+  prepare(request);
+  prepare(request_for(dir / "b", {kSample}));
+  const auto refuses = [&](const char* folder, const std::string& from, const std::string& to,
+                           const std::string& reason) {
+    const Path path = dir / folder / "set.json";
+    const std::string good = read_file(path);
+    const std::size_t at = good.find(from);
+    INFO(from << " -> " << to);
+    REQUIRE(at != std::string::npos);
+    put(path, std::string(good).replace(at, from.size(), to));
+    CHECK_ERROR(open_shards(dir / folder, "*_train_*.bin", 0), ErrorKind::bad_input, "set.json", reason);
+    put(path, good);
+  };
+  for (const char* folder : {"s", "b"}) {
+    CHECK(open_shards(dir / folder, "*_train_*.bin", 0).tokens > 0);
+    refuses(folder, "\"dtype\": \"u16\"", "\"dtype\": \"u32\"", "\"dtype\" is u32");
+    refuses(folder, "\"dtype\": \"u16\"", "\"dtype\": \"f16\"", "allowed are u16, u32");
+    refuses(folder, "\"bos_id\": 1", "\"bos_id\": 7", "\"bos_id\" is 7");
+    refuses(folder, "\"eos_id\": 2", "\"eos_id\": 3", "\"eos_id\" is 3");
+    refuses(folder, "\"delimiter\": \"bos\"", "\"delimiter\": \"dot\"", "allowed are bos, eos, both, none");
+    refuses(folder, "\"set_train_000000.bin\"", "\"../b/set_train_000000.bin\"", "lie beside it");
+    refuses(folder, "\"max_id\": ", "\"max_id\": 999", "\"max_id\"");
+  }
+  refuses("s", "\"vocab_size\": 350", "\"vocab_size\": 349", "\"vocab_size\" is 349");
+  refuses("s", "\"sentencepiece\"", "\"wordpiece\"", "allowed are sentencepiece, bytes");
+  refuses("s", "\"sentencepiece\"", "\"bytes\"", "the byte tokenizer");
+  refuses("b", "\"vocab_size\": 259", "\"vocab_size\": 260", "\"vocab_size\" is 260");
+  refuses("b", sha256_hex("bytes"), sha256_hex("other"), "the byte tokenizer");
 }
 
 }  // namespace

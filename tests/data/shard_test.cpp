@@ -7,6 +7,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
+#include "data/tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
 #include "tests/support/shard_files.h"
@@ -121,6 +122,59 @@ TEST_CASE("shard: a set is sorted by name, takes what matches, and refuses other
   put_shard(dir / "b_train_000000.bin", {1}, {2, 0, 300, sha256_hex("two")});
   CHECK_ERROR(open_shards(dir.path(), kTrain, 300), ErrorKind::bad_input, "b_train_000000.bin",
               "another tokenizer");
+}
+
+TEST_CASE("shard: without a sidecar the headers decide which tokenizer is the set's") {
+  const test::TempDir dir;
+  const std::string model = train_sentencepiece({read_file("data/samples/harbour.txt")}, 350).model;
+  put(dir / "tokenizer.model", model);
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 350, sha256_hex(model)});
+  const ShardSet named = open_shards(dir.path(), kTrain, 350, 1);
+  CHECK(named.tokenizer_kind == "sentencepiece");
+  CHECK(named.tokenizer_file == dir / "tokenizer.model");
+  CHECK(named.tokenizer_sha256 == sha256_hex(model));
+  CHECK(named.vocab_size == 350);
+  CHECK_ERROR(open_shards(dir.path(), kTrain, 350, 2), ErrorKind::bad_input, "id 1",
+              "model.bos_token_id is 2");
+
+  const std::string other = sha256_hex("other");
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 350, other});
+  CHECK_ERROR(open_shards(dir.path(), kTrain, 350), ErrorKind::bad_input, "tokenizer.model",
+              sha256_hex(model), other);
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 259, sha256_hex("bytes")});
+  CHECK_ERROR(open_shards(dir.path(), kTrain, 350), ErrorKind::bad_input, "tokenizer.model",
+              sha256_hex("bytes"));
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 349, sha256_hex(model)});
+  CHECK_ERROR(open_shards(dir.path(), kTrain, 350), ErrorKind::bad_input, "349 pieces", "has 350");
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 0, sha256_hex(model)});
+  CHECK_ERROR(open_shards(dir.path(), kTrain, 349), ErrorKind::bad_input, "350 pieces", "of 349");
+
+  put_shard(dir / "x_train_000000.bin", {1, 20});  // the headers name none
+  CHECK(open_shards(dir.path(), kTrain, 350).tokenizer_kind.empty());
+  CHECK(open_shards(dir.path(), kTrain, 350).tokenizer_file.empty());
+
+  std::filesystem::remove(dir / "tokenizer.model");
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 350, sha256_hex(model)});
+  CHECK(open_shards(dir.path(), kTrain, 350).tokenizer_kind.empty());
+  put_shard(dir / "x_train_000000.bin", {1, 20}, {2, 0, 259, sha256_hex("bytes")});
+  CHECK(open_shards(dir.path(), kTrain, 350).tokenizer_kind == "bytes");
+}
+
+TEST_CASE("shard: two splits of different tokenizers are refused, as far as they name them") {
+  const test::TempDir dir;
+  const auto set_of = [&](const std::string& name, const ShardHeader& header) {
+    put_shard(dir / (name + "_train_000000.bin"), {1, 2}, header);
+    return open_shards(dir.path(), name + "_train_*.bin", 0);
+  };
+  const std::string one = sha256_hex("one"), two = sha256_hex("two");
+  const ShardSet a = set_of("a", {2, 0, 300, one}), b = set_of("b", {2, 0, 300, two}),
+                 small = set_of("small", {2, 0, 200, ""}), same = set_of("same", {2, 0, 300, one}),
+                 unknown = set_of("unknown", {2, 0, 0, ""});
+  check_same_tokenizer(a, same);
+  check_same_tokenizer(a, unknown);
+  CHECK_ERROR(check_same_tokenizer(a, b), ErrorKind::bad_input, "a_train_000000.bin", one,
+              "b_train_000000.bin", two, "--tokenizer");
+  CHECK_ERROR(check_same_tokenizer(a, small), ErrorKind::bad_input, "300", "200");
 }
 
 TEST_CASE("shard: positions beyond 4 GiB are read where they stand") {
