@@ -8,6 +8,7 @@
 #include "core/kernels/cpu/gemm_ternary.h"
 #include "core/kernels/cpu/scratch.h"
 #include "core/kernels/table.h"
+#include "core/quant/math.h"
 #include "core/quant/pack.h"
 
 namespace a48::kernels {
@@ -29,6 +30,17 @@ void check_view(const Rows<T>& view, std::int64_t rows, std::int64_t cols, const
   A48_ASSERT(view.rows == rows && view.cols == cols && (rows <= 1 || view.stride >= cols), name, "is",
              view.rows, "x", view.cols, "stride", view.stride, "and should be", rows, "x", cols);
   A48_ASSERT(view.data != nullptr || rows == 0 || cols == 0, name, "has no data");
+}
+
+void check_matrix(const TernaryMatrix& matrix) {
+  check_view(matrix.packed, quant::stored_rows(matrix.layout, matrix.rows, matrix.cols),
+             quant::stored_row_bytes(matrix.layout, matrix.rows, matrix.cols), "packed");
+}
+
+/// |Σ (t+1)·c| <= 2·max_magnitude·K must fit an int32.
+void check_sum_bound(int max_magnitude, std::int64_t inputs) {
+  A48_ASSERT(max_magnitude >= 1 && max_magnitude <= 127 && inputs < (std::int64_t{1} << 30) / max_magnitude,
+             "max_magnitude", max_magnitude, "inputs", inputs);
 }
 
 template <typename Args>
@@ -116,6 +128,16 @@ constexpr std::int64_t kPackedBytes = 4 << 20;
 /// Input codes that stay in the second-level cache while panel after panel is multiplied with them.
 constexpr std::int64_t kBlockBytes = 128 << 10;
 
+/// The panels of the weights, whichever way they are given.
+void pack_panels(const GemmTernaryKernel& kernel, const GemmTernary& args, std::int64_t begin,
+                 std::int64_t end, std::byte* panels) {
+  if (args.packed != nullptr) {
+    kernel.pack_ternary(*args.packed, begin, end, panels);
+  } else {
+    kernel.pack(args.weight, begin, end, panels);
+  }
+}
+
 /// One block of packed outputs after the other: threads pack its panels, then share out the tiles (row block,
 /// panel).
 void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
@@ -129,7 +151,7 @@ void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
   for (std::int64_t p0 = 0; p0 < panels; p0 += panels_at_once) {
     const std::int64_t count = std::min(panels_at_once, panels - p0);
     parallel_for(count, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
-      kernel.pack(args.weight, p0 + begin, p0 + end, packed + begin * panel_bytes);
+      pack_panels(kernel, args, p0 + begin, p0 + end, packed + begin * panel_bytes);
     });
     parallel_for(blocks * count, grain(block_rows * inputs), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t tile = begin; tile < end; ++tile) {
@@ -143,21 +165,115 @@ void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
 
 }  // namespace
 
-void gemm_ternary(const GemmTernary& args) {
-  check_view(args.weight, args.weight.rows, args.codes.cols, "weight");
+void gemm_ternary(const GemmTernary& given) {
+  GemmTernary args = given;
+  if (args.packed != nullptr) {  // the kernels take sizes and scale from where int8 weights have them
+    check_matrix(*args.packed);
+    args.weight = {nullptr, args.packed->rows, args.packed->cols};
+    args.alpha = args.packed->alpha;
+  } else {
+    check_view(args.weight, args.weight.rows, args.codes.cols, "weight");
+  }
   check_view(args.codes, args.codes.rows, args.weight.cols, "codes");
   check_view(args.y, args.codes.rows, args.weight.rows, "y");
-  // |Σ (t+1)·c| <= 2·max_magnitude·K must fit an int32.
-  A48_ASSERT(args.max_magnitude >= 1 && args.max_magnitude <= 127 &&
-                 args.codes.cols < (std::int64_t{1} << 30) / args.max_magnitude,
-             "max_magnitude", args.max_magnitude, "inputs", args.codes.cols);
+  check_sum_bound(args.max_magnitude, args.codes.cols);
   if (args.codes.rows == 0 || args.weight.rows == 0) return;
   A48_ASSERT(args.step != nullptr && args.code_sum != nullptr && args.codes.cols > 0, "step", args.step,
              "code_sum", args.code_sum, "inputs", args.codes.cols);
   const GemmTernaryKernel& kernel = *table().gemm_ternary;
-  if (args.codes.rows > kernel.direct_rows) return gemm_in_panels(kernel, args);
+  if (args.codes.rows > kernel.direct_rows || (args.packed != nullptr && kernel.pack_ternary != nullptr))
+    return gemm_in_panels(kernel, args);
   parallel_for(args.weight.rows, grain(args.codes.cols),
                [&](std::int64_t begin, std::int64_t end) { kernel.direct(args, begin, end); });
+}
+
+namespace {
+
+/// Bytes of packed weights worth a thread: some microseconds.
+constexpr std::int64_t kTaskBytes = 48 * 1024;
+
+std::int64_t packed_grain(const TernaryMatrix& matrix) {
+  return std::max<std::int64_t>(1, kTaskBytes / matrix.packed.cols);
+}
+
+void check_token(const TokenCodes& input, const TernaryMatrix& matrix) {
+  check_matrix(matrix);
+  check_sum_bound(input.max_magnitude, matrix.cols);
+  A48_ASSERT(input.codes != nullptr, "codes have no data");
+}
+
+/// Rows of one matrix: all of its stored rows in the range.
+void gemv_stored_rows(const TokenCodes& input, const TernaryMatrix& matrix, float* y, std::int64_t begin,
+                      std::int64_t end) {
+  if (matrix.layout == quant::TernaryLayout::t2_row4) {
+    table().gemv_ternary({input, matrix, y}, begin, end);
+  } else {
+    table().gemv_ternary_rows({input, matrix, nullptr, matrix.rows, y}, begin, end);
+  }
+}
+
+}  // namespace
+
+void gemv_ternary(const GemvTernary& args) {
+  std::int64_t stored_rows = 0;
+  for (int m = 0; m < args.matrices; ++m) {
+    const TernaryMatrix& matrix = args.matrix[m];
+    check_token(args.input, matrix);
+    A48_ASSERT(matrix.layout != quant::TernaryLayout::t2_col && matrix.cols == args.matrix[0].cols, "matrix",
+               m, "layout", static_cast<int>(matrix.layout), "inputs", matrix.cols);
+    A48_ASSERT(args.y[m] != nullptr, "y", m, "has no data");
+    stored_rows += matrix.packed.rows;
+  }
+  if (stored_rows == 0) return;
+  parallel_for(stored_rows, packed_grain(args.matrix[0]), [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t first = 0;  // of the matrix, in the list of all
+    for (int m = 0; m < args.matrices; ++m) {
+      const std::int64_t rows = args.matrix[m].packed.rows;
+      const std::int64_t from = std::max<std::int64_t>(begin - first, 0), to = std::min(end - first, rows);
+      if (from < to) gemv_stored_rows(args.input, args.matrix[m], args.y[m], from, to);
+      first += rows;
+    }
+  });
+}
+
+void gemv_ternary_rows(const GemvTernaryRows& args) {
+  check_token(args.input, args.matrix);
+  A48_ASSERT(args.matrix.layout == quant::TernaryLayout::t2_row, "layout",
+             static_cast<int>(args.matrix.layout));
+  if (args.count == 0) return;
+  A48_ASSERT(args.row != nullptr && args.y != nullptr && args.count <= args.matrix.rows && args.row[0] >= 0 &&
+                 args.row[args.count - 1] < args.matrix.rows,
+             "row", args.row, "y", args.y, "count", args.count, "of", args.matrix.rows);
+  parallel_for(args.count, packed_grain(args.matrix),
+               [&](std::int64_t begin, std::int64_t end) { table().gemv_ternary_rows(args, begin, end); });
+}
+
+std::int64_t gemv_ternary_columns(const GemvTernaryColumns& args) {
+  const TernaryMatrix& matrix = args.matrix;
+  check_token(args.input, matrix);
+  A48_ASSERT(matrix.layout == quant::TernaryLayout::t2_col, "layout", static_cast<int>(matrix.layout));
+  check_view(args.sums, args.sums.rows, args.sums.cols, "sums");
+  A48_ASSERT(args.sums.rows >= thread_count() && args.sums.cols >= 4 * matrix.packed.cols &&
+                 args.column != nullptr && args.y != nullptr,
+             "sums", args.sums.rows, "x", args.sums.cols, "threads", thread_count(), "outputs", matrix.rows);
+  const std::int64_t count = table().list_codes(args.input.codes, matrix.cols, args.column);
+  const std::int64_t parts = std::clamp<std::int64_t>(count / packed_grain(matrix), 1, thread_count());
+  parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t part = begin; part < end; ++part)
+      table().gemv_ternary_columns({args.input, matrix, args.column, args.sums.row(part)},
+                                   part * count / parts, (part + 1) * count / parts);
+  });
+  for (std::int64_t part = 1; part < parts; ++part) {
+    const std::int32_t* sums = args.sums.row(part);
+    for (std::int64_t n = 0; n < matrix.rows; ++n) args.sums.data[n] += sums[n];
+  }
+  for (std::int64_t n = 0; n < matrix.rows; ++n)
+    args.y[n] = quant::epilogue(args.sums.data[n] - args.input.code_sum, args.input.step, matrix.alpha);
+  return count;
+}
+
+std::int64_t list_positive(const float* x, std::int64_t n, std::int32_t* row) {
+  return table().list_positive(x, n, row);
 }
 
 void attention_rows(const AttentionRows& args) {

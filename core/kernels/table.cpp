@@ -31,6 +31,11 @@ KernelTable reference_entries() {
   t.rope_rows = cpu::rope_rows_reference;
   t.attention_rows = cpu::attention_rows_reference;
   t.head_rows = cpu::head_rows_reference;
+  t.gemv_ternary = cpu::gemv_ternary_reference;
+  t.gemv_ternary_rows = cpu::gemv_ternary_rows_reference;
+  t.gemv_ternary_columns = cpu::gemv_ternary_columns_reference;
+  t.list_positive = cpu::list_positive_reference;
+  t.list_codes = cpu::list_codes_reference;
   t.gemm_ternary = &cpu::gemm_ternary_reference;
   return t;
 }
@@ -52,6 +57,11 @@ KernelTable portable_entries() {
   t.rope_rows = cpu::rope_rows_portable;
   t.attention_rows = cpu::attention_rows_portable;
   t.head_rows = cpu::head_rows_portable;
+  t.gemv_ternary = cpu::gemv_ternary_portable;
+  t.gemv_ternary_rows = cpu::gemv_ternary_rows_portable;
+  t.gemv_ternary_columns = cpu::gemv_ternary_columns_portable;
+  t.list_positive = cpu::list_positive_portable;
+  t.list_codes = cpu::list_codes_portable;
   t.gemm_ternary = &cpu::gemm_ternary_portable;
   return t;
 }
@@ -126,6 +136,11 @@ void for_each_entry(Visit visit) {
   visit("rope_rows", &KernelTable::rope_rows);
   visit("attention_rows", &KernelTable::attention_rows);
   visit("head_rows", &KernelTable::head_rows);
+  visit("gemv_ternary", &KernelTable::gemv_ternary);
+  visit("gemv_ternary_rows", &KernelTable::gemv_ternary_rows);
+  visit("gemv_ternary_columns", &KernelTable::gemv_ternary_columns);
+  visit("list_positive", &KernelTable::list_positive);
+  visit("list_codes", &KernelTable::list_codes);
   visit("gemm_ternary", &KernelTable::gemm_ternary);
 }
 

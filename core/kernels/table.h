@@ -15,6 +15,11 @@ namespace a48::kernels {
 template <typename Args>
 using RangeKernel = void (*)(const Args& args, std::int64_t begin, std::int64_t end);
 
+/// index[0 … count) = the places among the first n of x that are wanted, ascending; returns count. Room for n
+/// + 8.
+template <typename T>
+using ListKernel = std::int64_t (*)(const T* x, std::int64_t n, std::int32_t* index);
+
 /// Pieces that api.h offers only as part of a whole: ternarize_weight and rms_norm_backward_rows split their
 /// work themselves.
 struct AbsSumRows {
@@ -26,6 +31,21 @@ struct AbsSumRows {
 struct RmsNormBackwardBlocks {
   RmsNormBackwardRows norm;    // its dgain is not touched
   Rows<float> dgain_of_block;  // [blocks, K]
+};
+
+/// Units: stored rows of one T2_ROW4 matrix, four outputs each. (Units of gemv_ternary_rows: entries of the
+/// list, or rows of the matrix where the list is nullptr.)
+struct GemvTernaryRow4 {
+  TokenCodes input;
+  TernaryMatrix matrix;
+  float* y;  // [N]
+};
+/// Units: entries of a list of T2_COL columns. sums[n] = Σ over them of code·(t + 1).
+struct TernaryColumnSums {
+  TokenCodes input;
+  TernaryMatrix matrix;
+  const std::int32_t* column;  // ascending
+  std::int32_t* sums;          // [N rounded up to 256]
 };
 
 struct GemmTernaryKernel;
@@ -46,7 +66,12 @@ struct KernelTable {
   RangeKernel<RopeRows> rope_rows = nullptr;
   RangeKernel<AttentionRows> attention_rows = nullptr;  // units: rows × heads
   RangeKernel<HeadRows> head_rows = nullptr;            // units: vocabulary rows
-  const GemmTernaryKernel* gemm_ternary = nullptr;      // several functions and sizes: cpu/gemm_ternary.h
+  RangeKernel<GemvTernaryRow4> gemv_ternary = nullptr;
+  RangeKernel<GemvTernaryRows> gemv_ternary_rows = nullptr;
+  RangeKernel<TernaryColumnSums> gemv_ternary_columns = nullptr;
+  ListKernel<float> list_positive = nullptr;        // x > 0
+  ListKernel<std::int8_t> list_codes = nullptr;     // codes other than 0
+  const GemmTernaryKernel* gemm_ternary = nullptr;  // several functions and sizes: cpu/gemm_ternary.h
 };
 
 /// The table of one level, with holes filled from the levels below.

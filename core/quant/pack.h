@@ -89,4 +89,16 @@ constexpr std::int64_t stored_row_bytes(TernaryLayout layout, std::int64_t outpu
              : (layout == TernaryLayout::t2_col ? t2_row_bytes(outputs) : t2_row4_bytes(inputs));
 }
 
+/// Where the code of one weight is.
+struct TernaryPlace {
+  std::int64_t row, byte;
+  int code;  // 0 … 3 within the byte
+};
+
+A48_INLINE TernaryPlace ternary_place(TernaryLayout layout, std::int64_t output, std::int64_t input) {
+  if (layout == TernaryLayout::t2_row4) return {output / 4, input, static_cast<int>(output % 4)};
+  const T2RowPlace place = t2_row_place(layout == TernaryLayout::t2_row ? input : output);
+  return {layout == TernaryLayout::t2_row ? output : input, place.byte, place.code};
+}
+
 }  // namespace a48::quant

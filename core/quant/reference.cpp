@@ -101,30 +101,29 @@ void reference_unpack4_rows(Scheme scheme, Rows<const std::uint8_t> packed, Rows
     }
 }
 
-void reference_pack_t2_rows(Rows<const std::int8_t> codes, Rows<std::uint8_t> packed) {
-  for (std::int64_t r = 0; r < codes.rows; ++r) {
-    std::uint8_t* out = packed.row(r);
-    for (std::int64_t i = 0; i < t2_row_bytes(codes.cols); ++i) out[i] = kEmptyTernaryByte;
+// A byte is Σ (t_j + 1)·4^j = 0x55 + Σ t_j·4^j, so each code can be added on its own.
+void reference_pack_ternary(TernaryLayout layout, Rows<const std::int8_t> codes, Rows<std::uint8_t> packed) {
+  for (std::int64_t r = 0; r < packed.rows; ++r)
+    std::fill(packed.row(r), packed.row(r) + packed.cols, kEmptyTernaryByte);
+  for (std::int64_t n = 0; n < codes.rows; ++n)
     for (std::int64_t k = 0; k < codes.cols; ++k) {
-      const T2RowPlace place = t2_row_place(k);
-      int code[4];
-      for (int j = 0; j < 4; ++j) code[j] = ternary_at(out[place.byte], j);
-      code[place.code] = codes.row(r)[k];
-      out[place.byte] = pack_ternary(code[0], code[1], code[2], code[3]);
+      const TernaryPlace place = ternary_place(layout, n, k);
+      std::uint8_t& byte = packed.row(place.row)[place.byte];
+      byte = static_cast<std::uint8_t>(byte + codes.row(n)[k] * (1 << (2 * place.code)));
     }
-  }
 }
 
-void reference_unpack_t2_rows(Rows<const std::uint8_t> packed, Rows<std::int8_t> codes) {
-  for (std::int64_t r = 0; r < codes.rows; ++r)
-    for (std::int64_t k = 0; k < codes.cols; ++k) {
-      const T2RowPlace place = t2_row_place(k);
-      const std::uint8_t byte = packed.row(r)[place.byte];
-      A48_CHECK(ternary_byte_is_valid(byte), ErrorKind::bad_input, "row ", r,
-                " of packed ternary weights, byte ", place.byte, " (input ", k,
-                " and its three neighbours): value ", int{byte},
+void reference_unpack_ternary(TernaryLayout layout, Rows<const std::uint8_t> packed,
+                              Rows<std::int8_t> codes) {
+  for (std::int64_t r = 0; r < packed.rows; ++r)
+    for (std::int64_t i = 0; i < packed.cols; ++i)
+      A48_CHECK(ternary_byte_is_valid(packed.row(r)[i]), ErrorKind::bad_input, "row ", r,
+                " of packed ternary weights, byte ", i, ": value ", int{packed.row(r)[i]},
                 " holds the 2-bit code 3; codes are 0, 1, 2. The data is damaged or is no ternary weight.");
-      codes.row(r)[k] = static_cast<std::int8_t>(ternary_at(byte, place.code));
+  for (std::int64_t n = 0; n < codes.rows; ++n)
+    for (std::int64_t k = 0; k < codes.cols; ++k) {
+      const TernaryPlace place = ternary_place(layout, n, k);
+      codes.row(n)[k] = static_cast<std::int8_t>(ternary_at(packed.row(place.row)[place.byte], place.code));
     }
 }
 
@@ -170,6 +169,16 @@ void reference_gemm_ternary(Rows<const std::int8_t> codes, const float* step, Ro
       for (std::int64_t k = 0; k < codes.cols; ++k) acc += codes.row(r)[k] * weight.row(n)[k];
       y.row(r)[n] = epilogue(static_cast<std::int32_t>(acc), step[r], alpha);
     }
+}
+
+std::int64_t reference_ternary_sum(const std::int8_t* codes, std::int64_t inputs, TernaryLayout layout,
+                                   Rows<const std::uint8_t> packed, std::int64_t output) {
+  std::int64_t acc = 0;
+  for (std::int64_t k = 0; k < inputs; ++k) {
+    const TernaryPlace place = ternary_place(layout, output, k);
+    acc += codes[k] * ternary_at(packed.row(place.row)[place.byte], place.code);
+  }
+  return acc;
 }
 
 void reference_rms_norm_rows(Rows<const float> x, const float* gain, double eps, Rows<float> y,

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/view.h"
+#include "core/quant/pack.h"
 #include "core/quant/scheme.h"
 
 namespace a48::quant {
@@ -24,10 +25,10 @@ void reference_quantize_rows(Rows<const float> x, Scheme scheme, std::int64_t ke
 
 void reference_pack4_rows(Scheme scheme, Rows<const std::int8_t> codes, Rows<std::uint8_t> packed);
 void reference_unpack4_rows(Scheme scheme, Rows<const std::uint8_t> packed, Rows<std::int8_t> codes);
-/// T2_ROW: [N, K] codes <-> [N, t2_row_bytes(K)].
-void reference_pack_t2_rows(Rows<const std::int8_t> codes, Rows<std::uint8_t> packed);
-/// Error(bad_input) names row and input of a code 3.
-void reference_unpack_t2_rows(Rows<const std::uint8_t> packed, Rows<std::int8_t> codes);
+/// Ternary codes [N, K] <-> bytes [stored_rows, stored_row_bytes] of a layout; padding is t = 0.
+void reference_pack_ternary(TernaryLayout layout, Rows<const std::int8_t> codes, Rows<std::uint8_t> packed);
+/// Error(bad_input) names stored row and byte of a code 3, in padding too.
+void reference_unpack_ternary(TernaryLayout layout, Rows<const std::uint8_t> packed, Rows<std::int8_t> codes);
 /// `packed` is read where the scheme stores 4 bits per code, else `codes`.
 void reference_codes_to_float(Scheme scheme, Rows<const std::int8_t> codes, Rows<const std::uint8_t> packed,
                               Rows<float> q);
@@ -39,6 +40,9 @@ void reference_ternarize_weight(Rows<const float> weight, Rows<std::int8_t> code
 /// Sums in int64.
 void reference_gemm_ternary(Rows<const std::int8_t> codes, const float* step, Rows<const std::int8_t> weight,
                             float alpha, Rows<float> y);
+/// Its sums for one output of a packed matrix; the invalid code 3 counts as t = 2.
+std::int64_t reference_ternary_sum(const std::int8_t* codes, std::int64_t inputs, TernaryLayout layout,
+                                   Rows<const std::uint8_t> packed, std::int64_t output);
 
 void reference_rms_norm_rows(Rows<const float> x, const float* gain, double eps, Rows<float> y,
                              float* inverse_rms);

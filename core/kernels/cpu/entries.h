@@ -14,6 +14,9 @@ namespace a48::kernels::cpu {
 template <typename Args>
 using RangeFunction = void(const Args& args, std::int64_t begin, std::int64_t end);
 
+template <typename T>
+using ListFunction = std::int64_t(const T* x, std::int64_t n, std::int32_t* index);
+
 RangeFunction<StatRows> stat_rows_reference, stat_rows_portable, stat_rows_avx2, stat_rows_avx512;
 RangeFunction<EncodeRows> encode_rows_reference, encode_rows_portable, encode_rows_avx2, encode_rows_avx512;
 RangeFunction<TopkRows> topk_rows_reference, topk_rows_portable, topk_rows_avx2, topk_rows_avx512;
@@ -35,6 +38,11 @@ RangeFunction<RopeRows> rope_rows_reference, rope_rows_portable, rope_rows_avx2;
 RangeFunction<AttentionRows> attention_rows_reference, attention_rows_portable, attention_rows_avx2,
     attention_rows_avx512;
 RangeFunction<HeadRows> head_rows_reference, head_rows_portable, head_rows_avx2, head_rows_avx512;
+RangeFunction<GemvTernaryRow4> gemv_ternary_reference, gemv_ternary_portable;
+RangeFunction<GemvTernaryRows> gemv_ternary_rows_reference, gemv_ternary_rows_portable;
+RangeFunction<TernaryColumnSums> gemv_ternary_columns_reference, gemv_ternary_columns_portable;
+ListFunction<float> list_positive_reference, list_positive_portable;
+ListFunction<std::int8_t> list_codes_reference, list_codes_portable;
 extern const GemmTernaryKernel gemm_ternary_reference, gemm_ternary_portable, gemm_ternary_avx2,
     gemm_ternary_avx512;
 

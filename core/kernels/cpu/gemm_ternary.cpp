@@ -4,6 +4,7 @@
 
 #include "core/kernels/cpu/entries.h"
 #include "core/quant/math.h"
+#include "core/quant/pack.h"
 
 namespace a48::kernels::cpu {
 namespace {
@@ -30,6 +31,20 @@ void pack(Rows<const std::int8_t> weight, std::int64_t panel_begin, std::int64_t
       if (output >= weight.rows) break;
       const std::int8_t* row = weight.row(output);
       for (std::int64_t k = 0; k < inputs; ++k) panel[k * kOutputs + n] = row[k];
+    }
+  }
+}
+
+void pack_ternary(const TernaryMatrix& matrix, std::int64_t panel_begin, std::int64_t panel_end,
+                  std::byte* panels) {
+  for (std::int64_t p = panel_begin; p < panel_end; ++p) {
+    auto* panel = reinterpret_cast<std::int16_t*>(panels + (p - panel_begin) * panel_bytes(matrix.cols));
+    for (std::int64_t k = 0; k < matrix.cols; ++k) {
+      for (int n = 0; n < kOutputs && p * kOutputs + n < matrix.rows; ++n) {
+        const quant::TernaryPlace place = quant::ternary_place(matrix.layout, p * kOutputs + n, k);
+        panel[k * kOutputs + n] = static_cast<std::int16_t>(
+            quant::ternary_at(matrix.packed.row(place.row)[place.byte], place.code));
+      }
     }
   }
 }
@@ -87,6 +102,7 @@ const GemmTernaryKernel gemm_ternary_portable = {
     .panel_outputs = kOutputs,
     .panel_bytes = panel_bytes,
     .pack = pack,
+    .pack_ternary = pack_ternary,
     .multiply = multiply,
 };
 

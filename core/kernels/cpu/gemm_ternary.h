@@ -12,7 +12,7 @@ namespace a48::kernels {
 
 struct GemmTernaryKernel {
   std::int64_t direct_rows;  // up to so many rows `direct` is the quicker way
-  /// Outputs [begin, end) of all rows.
+  /// Outputs [begin, end) of all rows; weights in int8.
   void (*direct)(const GemmTernary& args, std::int64_t begin, std::int64_t end);
 
   std::int64_t panel_outputs;
@@ -21,6 +21,9 @@ struct GemmTernaryKernel {
   /// `panels`, one after the other. Outputs beyond the last may hold anything.
   void (*pack)(Rows<const std::int8_t> weight, std::int64_t panel_begin, std::int64_t panel_end,
                std::byte* panels);
+  /// The same panels from a packed matrix. nullptr: `direct` reads args.packed.
+  void (*pack_ternary)(const TernaryMatrix& matrix, std::int64_t panel_begin, std::int64_t panel_end,
+                       std::byte* panels);
   /// Rows [row_begin, row_end) × the outputs from `output_begin` on that `panel` holds.
   void (*multiply)(const GemmTernary& args, const std::byte* panel, std::int64_t output_begin,
                    std::int64_t row_begin, std::int64_t row_end);
@@ -37,6 +40,10 @@ inline std::int64_t quads(std::int64_t inputs) { return (inputs + kQuad - 1) / k
 /// pack() for that layout (gemm_ternary_avx2.cpp).
 void pack_quads_avx2(Rows<const std::int8_t> weight, std::int64_t panel_outputs, std::int64_t panel_begin,
                      std::int64_t panel_end, std::byte* panels);
+
+/// pack_ternary() for it (gemm_ternary_packed_avx2.cpp).
+void pack_ternary_quads_avx2(const TernaryMatrix& matrix, std::int64_t panel_outputs,
+                             std::int64_t panel_begin, std::int64_t panel_end, std::byte* panels);
 
 /// Additions of `largest` in absolute value that an int16 lane takes without overflow (kernels.md 5.2).
 constexpr int additions_in_int16(int largest) { return 32767 / largest; }

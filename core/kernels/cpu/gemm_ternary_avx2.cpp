@@ -33,6 +33,11 @@ void pack(Rows<const std::int8_t> weight, std::int64_t panel_begin, std::int64_t
   pack_quads_avx2(weight, kOutputs, panel_begin, panel_end, panels);
 }
 
+void pack_ternary(const TernaryMatrix& matrix, std::int64_t panel_begin, std::int64_t panel_end,
+                  std::byte* panels) {
+  pack_ternary_quads_avx2(matrix, kOutputs, panel_begin, panel_end, panels);
+}
+
 A48_INLINE __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 A48_INLINE void store(void* p, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
 
@@ -271,6 +276,7 @@ const GemmTernaryKernel gemm_ternary_avx2 = {
     .panel_outputs = kOutputs,
     .panel_bytes = panel_bytes,
     .pack = pack,
+    .pack_ternary = pack_ternary,
     .multiply = multiply,
 };
 

@@ -24,6 +24,11 @@ void pack(Rows<const std::int8_t> weight, std::int64_t panel_begin, std::int64_t
   pack_quads_avx2(weight, kOutputs, panel_begin, panel_end, panels);
 }
 
+void pack_ternary(const TernaryMatrix& matrix, std::int64_t panel_begin, std::int64_t panel_end,
+                  std::byte* panels) {
+  pack_ternary_quads_avx2(matrix, kOutputs, panel_begin, panel_end, panels);
+}
+
 // Sums are int vectors, not __m512i: g++ 12 treats the latter as eight int64 and then keeps two copies of
 // each sum, in memory.
 typedef std::int32_t Sums __attribute__((vector_size(64)));
@@ -207,6 +212,7 @@ const GemmTernaryKernel gemm_ternary_avx512 = {
     .panel_outputs = kOutputs,
     .panel_bytes = panel_bytes,
     .pack = pack,
+    .pack_ternary = pack_ternary,
     .multiply = multiply,
 };
 

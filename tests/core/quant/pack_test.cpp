@@ -48,39 +48,59 @@ TEST_CASE(
   CHECK(valid == 81);
 }
 
-TEST_CASE(
-    "check 10: ternary rows survive T2_ROW for all widths; padding is code 0; a 2-bit 3 is refused by name") {
-  for (const std::int64_t width : {1, 7, 8, 100, 136, 255, 256, 257, 2202, 5460}) {
-    std::vector<std::int8_t> codes(static_cast<std::size_t>(2 * width)), back(codes.size());
-    for (std::size_t k = 0; k < codes.size(); ++k) codes[k] = static_cast<std::int8_t>((k * k + k / 3) % 3);
-    for (std::int8_t& code : codes) code = static_cast<std::int8_t>(code - 1);
-    const std::int64_t bytes = t2_row_bytes(width);
-    std::vector<std::uint8_t> packed(static_cast<std::size_t>(2 * bytes));
-    const Rows<std::uint8_t> view(packed.data(), 2, bytes);
-    reference_pack_t2_rows({codes.data(), 2, width}, view);
-    reference_unpack_t2_rows(view, {back.data(), 2, width});
-    CHECK(back == codes);
-    for (const std::uint8_t byte : packed) CHECK(ternary_byte_is_valid(byte));
+TEST_CASE("check 10: ternary matrices survive every layout; padding is t = 0; a 2-bit 3 is refused by name") {
+  for (const TernaryLayout layout : {TernaryLayout::t2_row, TernaryLayout::t2_col, TernaryLayout::t2_row4}) {
+    for (const std::int64_t width : {1, 7, 8, 100, 136, 255, 256, 257, 2202, 5460}) {
+      for (const bool tall : {false, true}) {
+        const std::int64_t outputs = tall ? width : 6, inputs = tall ? 5 : width;
+        INFO("layout " << static_cast<int>(layout) << ", " << outputs << " x " << inputs);
+        std::vector<std::int8_t> codes(static_cast<std::size_t>(outputs * inputs)), back(codes.size());
+        for (std::size_t k = 0; k < codes.size(); ++k)
+          codes[k] = static_cast<std::int8_t>(static_cast<int>((k * k + k / 3) % 3) - 1);
+        const std::int64_t rows = stored_rows(layout, outputs, inputs);
+        const std::int64_t bytes = stored_row_bytes(layout, outputs, inputs);
+        std::vector<std::uint8_t> packed(static_cast<std::size_t>(rows * bytes));
+        const Rows<std::uint8_t> view(packed.data(), rows, bytes);
+        reference_pack_ternary(layout, {codes.data(), outputs, inputs}, view);
+        reference_unpack_ternary(layout, view, {back.data(), outputs, inputs});
+        CHECK(back == codes);
 
-    packed[static_cast<std::size_t>(bytes + t2_row_place(width - 1).byte)] |= 0xC0 | 0x30 | 0x0C | 0x03;
-    std::string message;
-    try {
-      reference_unpack_t2_rows(view, {back.data(), 2, width});
-    } catch (const Error& error) {
-      message = error.what();
-      CHECK(error.kind() == ErrorKind::bad_input);
+        std::int64_t not_zero = 0, stored_not_zero = 0;
+        for (const std::int8_t code : codes) not_zero += code != 0;
+        for (const std::uint8_t byte : packed) {
+          CHECK(ternary_byte_is_valid(byte));
+          for (int j = 0; j < 4; ++j) stored_not_zero += ternary_at(byte, j) != 0;
+        }
+        CHECK(stored_not_zero == not_zero);
+
+        const TernaryPlace last = ternary_place(layout, outputs - 1, inputs - 1);
+        view.row(last.row)[last.byte] = 0xFF;
+        std::string message;
+        try {
+          reference_unpack_ternary(layout, view, {back.data(), outputs, inputs});
+        } catch (const Error& error) {
+          message = error.what();
+          CHECK(error.kind() == ErrorKind::bad_input);
+        }
+        CHECK(message.find("row " + std::to_string(last.row)) != std::string::npos);
+        CHECK(message.find("2-bit code 3") != std::string::npos);
+      }
     }
-    CHECK(message.find("row 1") != std::string::npos);
-    CHECK(message.find("2-bit code 3") != std::string::npos);
   }
 }
 
-TEST_CASE("golden of formats.md 9: t = (+1,-1,0,+1,-1) is 56 54 55 56 54, then 55") {
+TEST_CASE("goldens of formats.md 9: five codes of a row, and of a column") {
   const std::int8_t codes[5] = {1, -1, 0, 1, -1};
-  std::uint8_t packed[64];
-  reference_pack_t2_rows({codes, 1, 5}, {packed, 1, 64});
   const std::uint8_t head[5] = {0x56, 0x54, 0x55, 0x56, 0x54};
+  std::uint8_t packed[5 * 64];
+  reference_pack_ternary(TernaryLayout::t2_row, {codes, 1, 5}, {packed, 1, 64});
   for (int i = 0; i < 64; ++i) CHECK(int{packed[i]} == int{i < 5 ? head[i] : kEmptyTernaryByte});
+  reference_pack_ternary(TernaryLayout::t2_col, {codes, 5, 1}, {packed, 1, 64});
+  for (int i = 0; i < 64; ++i) CHECK(int{packed[i]} == int{i < 5 ? head[i] : kEmptyTernaryByte});
+  // Rows 0 … 3 of input 0 are +1, −1, 0, +1: 0b10'01'00'10; row 4 stands alone in the second stored row.
+  reference_pack_ternary(TernaryLayout::t2_row4, {codes, 5, 1}, {packed, 2, 64});
+  for (int i = 0; i < 128; ++i)
+    CHECK(int{packed[i]} == int{i == 0 ? 0x92 : (i == 64 ? 0x54 : kEmptyTernaryByte)});
 }
 
 }  // namespace a48::test
