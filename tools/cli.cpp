@@ -45,6 +45,13 @@ void check_range(const char* flag, Number value, bool holds, const char* allowed
   A48_CHECK(holds, ErrorKind::config, flag, " ", value, " is out of range; allowed: ", allowed);
 }
 
+void check_choice(const char* flag, const std::string& value, const std::vector<std::string>& allowed) {
+  A48_CHECK(std::ranges::find(allowed, value) != allowed.end(), ErrorKind::config, flag, " ", value,
+            " is not known", did_you_mean(value, allowed), "; allowed: ", joined(allowed));
+}
+
+const std::vector<std::string> kHeadNames{"f32", "bf16", "i8", "i6", "i4"};
+
 void check_threads(int threads) {
   check_range("--threads", threads, threads >= 0 && threads <= kMaxThreads, "0 (physical cores) … 4096");
 }
@@ -78,7 +85,8 @@ class CommandLine {
     if (commands.generate) add_generate(commands.generate);
     if (commands.inspect) add_inspect(commands.inspect);
     if (commands.config) add_config(commands.config);
-    if (commands.bench_train) add_bench(commands.bench_train);
+    if (commands.export_model) add_export(commands.export_model);
+    add_bench(commands);
   }
 
   ExitCode run(const std::vector<std::string>& arguments) {
@@ -216,10 +224,7 @@ class CommandLine {
                   "above 0, below 1");
       check_range("--shard-tokens", r.shard_tokens, r.shard_tokens >= 1 && r.shard_tokens <= 1'000'000'000,
                   "1 … 1000000000");
-      const std::vector<std::string> delimiters{"bos", "eos", "both", "none"};
-      A48_CHECK(std::ranges::find(delimiters, r.delimiter) != delimiters.end(), ErrorKind::config,
-                "--delimiter ", r.delimiter, did_you_mean(r.delimiter, delimiters),
-                "; allowed: ", joined(delimiters));
+      check_choice("--delimiter", r.delimiter, {"bos", "eos", "both", "none"});
     });
   }
 
@@ -334,11 +339,134 @@ class CommandLine {
     });
   }
 
-  void add_bench(const std::function<ExitCode(const BenchOptions&)>& run) {
+  void add_export(const std::function<ExitCode(const ExportOptions&)>& run) {
+    const auto options = std::make_shared<ExportOptions>();
+    const auto mode = std::make_shared<std::string>();
+    const auto format = std::make_shared<std::string>("packed");
+    CLI::App* const command =
+        add(&app_, "export", "writes a checkpoint as one packed file, and compares it with the checkpoint",
+            "RUN --out FILE.a48 [--head CLASS]", "runs/tiny --format packed --out tiny.a48 --head i6");
+    command->add_option("RUN", options->model, "a run or a checkpoint folder")->required();
+    command->add_option("--format", *format, "packed")->capture_default_str();
+    command->add_option("--out", options->out, "the file to write, NAME.a48")->required();
+    command
+        ->add_option("--head", options->head,
+                     "how embedding and head are stored: f32, bf16, i8, i6, i4 (the embedding of i* is bf16)")
+        ->capture_default_str();
+    command->add_option("--layout", options->layout, "of q, k, v and gate: t2_row4 (faster) or t2_row")
+        ->capture_default_str();
+    command->add_option("--mode", *mode, "quantizers: " + joined(mode_names()) + " (default: as trained)");
+    command->add_option("--kv-bits", options->kv_bits, "of keys and values when served: 32, 16, 4, 3")
+        ->capture_default_str();
+    command->add_option("--q-bits", options->q_bits, "of queries when served: 16, 8, 4")
+        ->capture_default_str();
+    command->add_flag("--json", options->json, "print one JSON object");
+    on_parsed<ExportOptions>(command, run, options, [mode, format](ExportOptions& read) {
+      check_choice("--format", *format, {"packed"});
+      check_choice("--head", read.head, kHeadNames);
+      check_choice("--layout", read.layout, {"t2_row4", "t2_row"});
+      A48_CHECK(read.out.ends_with(".a48"), ErrorKind::config, "--out ", read.out,
+                ": the name of a packed file ends in .a48");
+      if (!mode->empty()) read.mode = mode_of(*mode);
+    });
+  }
+
+  void add_bench(const Commands& commands) {
+    if (!commands.bench_train && !commands.bench_decode) return;
+    CLI::App* const bench = add(&app_, "bench", "measures speed", "COMMAND [options]",
+                                commands.bench_train ? "train --preset 11M" : "decode model.a48");
+    bench->require_subcommand(1);
+    if (commands.bench_train) add_bench_train(bench, commands.bench_train);
+    if (commands.bench_decode) add_bench_decode(bench, commands.bench_decode, false);
+    if (commands.bench_decode) add_bench_decode(bench, commands.bench_decode, true);
+    if (commands.make_model) add_make_model(bench, commands.make_model);
+  }
+
+  void add_bench_decode(CLI::App* bench, const std::function<ExitCode(const BenchDecodeOptions&)>& run,
+                        bool prefill) {
+    const auto options = std::make_shared<BenchDecodeOptions>();
+    const auto density = std::make_shared<std::vector<std::string>>();
+    options->prefill = prefill;
+    options->tokens = prefill ? std::vector<std::int64_t>{64, 512} : std::vector<std::int64_t>{32};
+    CLI::App* const command =
+        prefill
+            ? add(bench, "prefill", "a packed model: tokens per second of a prompt", "MODEL.a48 [options]",
+                  "model.a48 --tokens 64,512 --threads 1,2 --json")
+            : add(bench, "decode", "a packed model: tokens per second, one at a time", "MODEL.a48 [options]",
+                  "model.a48 --depth 0,1024 --threads 1,2 --density up=0.385,down=0.191,out=0.5");
+    command->add_option("MODEL", options->model, "a packed file")->required();
+    command->add_option("--tokens", options->tokens, prefill ? "tokens of the prompt" : "tokens to decode")
+        ->delimiter(',')
+        ->capture_default_str();
+    if (!prefill)
+      command->add_option("--depth", options->depths, "tokens that stand before them")
+          ->delimiter(',')
+          ->capture_default_str();
+    command->add_option("--threads", options->threads, "each is measured; 0 = physical cores")
+        ->delimiter(',')
+        ->capture_default_str();
+    command->add_option("--reps", options->reps, "repetitions of each test, round robin")
+        ->capture_default_str();
+    command->add_option("--kv-bits", options->kv_bits, "32, 16, 4 or 3; 0 = as the file says")
+        ->capture_default_str();
+    command->add_option("--q-bits", options->q_bits, "with --kv-bits: 16, 8 or 4")->capture_default_str();
+    if (!prefill)
+      command
+          ->add_option("--density", *density,
+                       "force shares of the work, for random weights: up=U,down=D,out=O, 1 = nothing skipped "
+                       "(default: what the activations give)")
+          ->delimiter(',');
+    command->add_flag("--json", options->json, "print one JSON object");
+    on_parsed<BenchDecodeOptions>(command, run, options, [density](BenchDecodeOptions& read) {
+      for (const std::int64_t tokens : read.tokens)
+        check_range("--tokens", tokens, tokens >= 1 && tokens <= 1'000'000, "1 … 1000000");
+      for (const std::int64_t depth : read.depths)
+        check_range("--depth", depth, depth >= 0 && depth <= 1'000'000, "0 … 1000000");
+      for (const int threads : read.threads) check_threads(threads);
+      check_range("--reps", read.reps, read.reps >= 1 && read.reps <= 10000, "1 … 10000");
+      if (!density->empty()) read.forced = density_of(*density);
+    });
+  }
+
+  static runtime::ForcedDensity density_of(const std::vector<std::string>& parts) {
+    runtime::ForcedDensity density;
+    const std::map<std::string, double*> places{
+        {"up", &density.up}, {"down", &density.down}, {"out", &density.out}};
+    for (const std::string& part : parts) {
+      const std::size_t equal = part.find('=');
+      const auto place = places.find(part.substr(0, equal));
+      char* end = nullptr;
+      const double value = equal == std::string::npos ? -1.0 : std::strtod(part.c_str() + equal + 1, &end);
+      A48_CHECK(place != places.end() && end != nullptr && *end == '\0' && value >= 0.0 && value <= 1.0,
+                ErrorKind::config, "--density ", part,
+                " is not known; allowed: up=U, down=D, out=O, each 0 … 1");
+      *place->second = value;
+    }
+    return density;
+  }
+
+  void add_make_model(CLI::App* bench, const std::function<ExitCode(const MakeModelOptions&)>& run) {
+    const auto options = std::make_shared<MakeModelOptions>();
+    const auto mode = std::make_shared<std::string>("a4.8");
+    CLI::App* const command =
+        add(bench, "make-model", "a packed model of a given shape with random weights",
+            "--shape P --out FILE.a48 [--head CLASS]", "--shape 700M --out 700M.a48 --head i6");
+    command->add_option("--shape", options->shape, "a preset: " + joined(config::preset_names()))
+        ->capture_default_str();
+    command->add_option("--out", options->out, "the file to write")->required();
+    command->add_option("--head", options->head, "f32, bf16, i8, i6, i4")->capture_default_str();
+    command->add_option("--mode", *mode, "a8, a4.8 or a4.8-fp4")->capture_default_str();
+    on_parsed<MakeModelOptions>(command, run, options, [mode](MakeModelOptions& read) {
+      check_choice("--shape", read.shape, config::preset_names());
+      check_choice("--head", read.head, kHeadNames);
+      check_choice("--mode", *mode, {"a8", "a4.8", "a4.8-fp4"});
+      read.mode = mode_of(*mode);
+    });
+  }
+
+  void add_bench_train(CLI::App* bench, const std::function<ExitCode(const BenchOptions&)>& run) {
     const auto options = std::make_shared<BenchOptions>();
     train::BenchRequest& request = options->request;
-    CLI::App* const bench = add(&app_, "bench", "measures speed", "train [options]", "train --preset 11M");
-    bench->require_subcommand(1);
     CLI::App* const command = add(
         bench, "train", "a training step in each mode: time, memory saved for backward, ratio to mode none",
         "[--preset P] [--json]", "--preset 11M --steps 20 --json");
@@ -360,9 +488,7 @@ class CommandLine {
     on_parsed<BenchOptions>(command, run, options, [](BenchOptions& read) {
       const train::BenchRequest& r = read.request;
       for (const std::string& name : r.modes) mode_of(name);
-      const std::vector<std::string> presets = config::preset_names();
-      A48_CHECK(std::ranges::find(presets, r.preset) != presets.end(), ErrorKind::config, "--preset ",
-                r.preset, " is not known", did_you_mean(r.preset, presets), "; allowed: ", joined(presets));
+      check_choice("--preset", r.preset, config::preset_names());
       check_range("--batch", r.batch, r.batch >= 0, "0 and more");
       check_range("--sequence", r.sequence, r.sequence >= 0, "0 and more");
       check_range("--vocab", r.vocab, r.vocab >= 2, "2 and more");

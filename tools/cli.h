@@ -18,7 +18,10 @@ struct Commands {
   std::function<ExitCode(const EvalOptions&)> eval;
   std::function<ExitCode(const GenerateOptions&)> generate;
   std::function<ExitCode(const InspectOptions&)> inspect;
+  std::function<ExitCode(const ExportOptions&)> export_model;
   std::function<ExitCode(const BenchOptions&)> bench_train;
+  std::function<ExitCode(const BenchDecodeOptions&)> bench_decode;  // and prefill
+  std::function<ExitCode(const MakeModelOptions&)> make_model;
   std::function<ExitCode(const ConfigOptions&)> config;
 };
 

@@ -11,6 +11,7 @@
 
 #include "core/base/exit_code.h"
 #include "core/quant/scheme.h"
+#include "core/runtime/decoder.h"
 #include "data/prepare.h"
 #include "training/bench.h"
 #include "training/scorer.h"
@@ -22,6 +23,11 @@ namespace a48::tools {
 /// subcommands that score or generate, so that these do not depend on what a model is stored in.
 using ModelOpener =
     std::function<train::OpenedModel(const std::string& path, std::optional<quant::Mode> mode)>;
+
+/// A packed file in the torch-free runtime: what a48-run hands in, and a48 for paths that are such a file.
+train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,
+                               std::optional<runtime::CacheFormat> cache = {});
+bool is_packed_file(const std::string& path);
 
 struct PrepareOptions {
   data::PrepareRequest request;
@@ -61,6 +67,18 @@ struct GenerateOptions {
 };
 ExitCode run_generate(const GenerateOptions& options, const ModelOpener& open);
 
+struct ExportOptions {
+  std::string model;               // a run or a checkpoint folder
+  std::string out;                 // the packed file
+  std::string head = "bf16";       // f32, bf16, i8, i6, i4
+  std::string layout = "t2_row4";  // of q, k, v, gate; or t2_row
+  std::optional<quant::Mode> mode;
+  int kv_bits = 32, q_bits = 16;  // what the file serves with unless told otherwise
+  bool json = false;
+};
+/// `open` gives the trainer's own evaluation of the checkpoint, `open_bf16` with embedding and head rounded.
+ExitCode run_export(const ExportOptions& options, const ModelOpener& open, const ModelOpener& open_bf16);
+
 struct InspectOptions {
   std::string path;  // a run, a checkpoint, a folder of shards, or one file of these
   bool json = false;
@@ -76,6 +94,28 @@ struct BenchOptions {
   bool json = false;
 };
 ExitCode run_bench_train(const BenchOptions& options);
+
+/// `bench decode` and `bench prefill`: a packed model, one sequence at a time.
+struct BenchDecodeOptions {
+  std::string model;
+  bool prefill = false;
+  std::vector<std::int64_t> tokens;     // generated (decode) or fed together (prefill)
+  std::vector<std::int64_t> depths{0};  // tokens that stand before them
+  std::vector<int> threads{1, 2};       // 0 = physical cores
+  int reps = 5;
+  int kv_bits = 0, q_bits = 16;  // 0 = as the file says
+  std::optional<runtime::ForcedDensity> forced;
+  bool json = false;
+};
+ExitCode run_bench_decode(const BenchDecodeOptions& options);
+
+struct MakeModelOptions {
+  std::string shape = "700M";  // a preset
+  std::string out;
+  std::string head = "bf16";
+  quant::Mode mode = quant::Mode::a4_8;
+};
+ExitCode run_make_model(const MakeModelOptions& options);
 
 struct ConfigOptions {
   enum class Action { validate, print, schema, help, table };

@@ -1,4 +1,4 @@
-// LanguageModel: tokens in, logits out. A checkpoint (training/scorer.h) is one; a packed file will be
+// LanguageModel: tokens in, logits out. A checkpoint (training/scorer.h) is one, a packed file (decoder.h)
 // another. Users: generate.h, score.h, the tools.
 #pragma once
 
@@ -42,6 +42,8 @@ class LanguageModel {
 
   /// Forgets all sequences and begins `sequences` empty ones.
   virtual void start(std::int32_t sequences) = 0;
+  /// A hint: each sequence will hold up to `positions`, so that feeding them needs no further storage.
+  virtual void reserve(std::int64_t positions) { static_cast<void>(positions); }
   /// Feeds tokens in order; those of one sequence take consecutive positions after what it holds. Results do
   /// not depend on how tokens are grouped into calls, nor on other sequences. Returns one row [V] per token
   /// that wants logits, in order; valid until the next call. An id outside [0, V), a position >=

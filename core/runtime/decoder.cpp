@@ -1,0 +1,312 @@
+// The network on rows: hop 3 of the inference walk, the algebra of modules/block.cpp. Next: linear.cpp.
+#include "core/runtime/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/rng.h"
+
+namespace a48::runtime {
+namespace {
+
+/// Rows that go through the blocks at a time: enough to pay for unpacking the weights, few enough to bound
+/// the buffers.
+constexpr std::int64_t kBlockRows = 512;
+
+std::int64_t padded(std::int64_t width) {
+  return (width + kernels::kCodePadding - 1) / kernels::kCodePadding * kernels::kCodePadding;
+}
+
+std::int64_t widest(const config::Model& model) {
+  return std::max(model.hidden_size, model.intermediate_size);
+}
+
+void check_slots(const quant::Slots& slots, const std::string& source, const std::string& mode) {
+  const bool quantized = slots.qkv != quant::Scheme::fp && slots.o != quant::Scheme::fp &&
+                         slots.gate_up != quant::Scheme::fp && slots.down != quant::Scheme::fp;
+  A48_CHECK(
+      slots.ternary_weights && quantized, ErrorKind::config, source, ": mode ", mode,
+      " has floating-point inputs or weights, which a packed model does not; allowed: a8, a4.8, a4.8-fp4");
+}
+
+/// NaN or infinity times 0 is NaN, which stays in the sum.
+bool all_finite(const float* x, std::int64_t n) {
+  float sum = 0.0f;
+  for (std::int64_t i = 0; i < n; ++i) sum += x[i] * 0.0f;
+  return sum == 0.0f;
+}
+
+void count_zeros(const QuantizedInput& input, ZeroCount& zeros) {
+  zeros.add(kernels::count_zero_codes(input.codes()), input.rows() * input.width());
+}
+
+/// Values of the gate's activation that are zero: ReLU²(z) = 0 for z <= 0, silu(z) = 0 for z = 0.
+void count_closed(Rows<const float> gate, bool relu2, ZeroCount& closed) {
+  const float* end = gate.data + gate.rows * gate.cols;
+  closed.add(std::count_if(gate.data, end, [relu2](float z) { return relu2 ? !(z > 0.0f) : z == 0.0f; }),
+             gate.rows * gate.cols);
+}
+
+CacheShape cache_shape(const config::Model& model) {
+  return {model.num_hidden_layers, model.num_attention_heads, model.kv_heads(), model.head_dim()};
+}
+
+}  // namespace
+
+/// Codes and gates with a given share of work, the same for every layer and token.
+struct Decoder::Forced {
+  Buffer<std::int8_t> out, down;   // [D], [F]
+  std::vector<std::int32_t> open;  // gates, ascending
+
+  Forced(const ForcedDensity& density, const config::Model& model)
+      : out(codes(model.hidden_size, density.out, "out")),
+        down(codes(model.intermediate_size, density.down, "down")) {
+    for (std::int64_t i = 0; i < model.intermediate_size; ++i)
+      if (random_uniform(stream_of("density"), stream_of("up"), static_cast<std::uint64_t>(i)) < density.up)
+        open.push_back(static_cast<std::int32_t>(i));
+  }
+
+  static Buffer<std::int8_t> codes(std::int64_t width, double density, const char* name) {
+    Buffer<std::int8_t> codes(width);
+    for (std::int64_t i = 0; i < width; ++i) {
+      const auto at = static_cast<std::uint64_t>(i);
+      if (random_uniform(stream_of("density"), stream_of(name), at) >= density) continue;
+      const auto bits = random_bits(stream_of("codes"), stream_of(name), at);
+      const int magnitude = 1 + static_cast<int>(bits % 127);
+      codes[i] = static_cast<std::int8_t>((bits >> 32) % 2 == 0 ? magnitude : -magnitude);
+    }
+    return codes;
+  }
+
+  static void put(const Buffer<std::int8_t>& from, QuantizedInput& input) {
+    std::copy(from.data(), from.data() + from.size(), input.codes().row(0));
+    input.sum_again();
+  }
+};
+
+Decoder::Decoder(PackedModel model, const DecoderOptions& options)
+    : model_(std::move(model)),
+      options_(options),
+      slots_(options.slots.value_or(model_.slots())),
+      rope_(kernels::build_rope_table(model_.model().max_position_embeddings, model_.model().head_dim(),
+                                      model_.model().rope_theta)),
+      cache_(cache_shape(model_.model()), options.cache.value_or(model_.cache_format())),
+      scratch_(widest(model_.model())) {
+  const config::Model& shape = model_.model();
+  info_.vocab_size = shape.vocab_size;
+  info_.max_positions = shape.max_position_embeddings;
+  info_.sequence_length =
+      model_.sequence_length() > 0 ? model_.sequence_length() : shape.max_position_embeddings;
+  info_.bos_id = shape.bos_token_id;
+  info_.eos_id = shape.eos_token_id;
+  info_.non_embedding_parameters = config::non_embedding_parameters(shape);
+  info_.mode = options.slots ? options.mode : model_.mode();
+  info_.source = model_.source();
+  check_slots(slots_, info_.source, info_.mode);
+  qkv_slot_ = {slots_.qkv, 1.0};
+  o_slot_ = {slots_.o, slots_.topk_keep_o};
+  gate_up_slot_ = {slots_.gate_up, 1.0};
+  down_slot_ = {slots_.down, 1.0};
+  if (options.forced) forced_ = std::make_unique<Forced>(*options.forced, shape);
+  make_room(1);
+}
+
+Decoder::~Decoder() = default;
+
+std::int64_t Decoder::activation_bytes() const {
+  const config::Model& m = model_.model();
+  const std::int64_t width = 5 * m.hidden_size + 2 * m.kv_heads() * m.head_dim() + 3 * m.intermediate_size;
+  return capacity_ * (width * std::int64_t{sizeof(float)} + padded(widest(m))) +
+         logits_.size() * std::int64_t{sizeof(float)} + head_codes_.size() +
+         2 * rope_.cos.size() * std::int64_t{sizeof(float)};
+}
+
+void Decoder::make_room(std::int64_t rows) {
+  rows_ = rows;
+  if (rows <= capacity_) return;
+  const config::Model& m = model_.model();
+  capacity_ = rows;
+  for (Buffer<float>* buffer : {&x_, &normed_, &q_, &o_, &hidden_})
+    *buffer = Buffer<float>(rows * m.hidden_size);
+  for (Buffer<float>* buffer : {&k_, &v_}) *buffer = Buffer<float>(rows * m.kv_heads() * m.head_dim());
+  for (Buffer<float>* buffer : {&gate_, &up_, &f_}) *buffer = Buffer<float>(rows * m.intermediate_size);
+  head_codes_ = Buffer<std::int8_t>(rows * padded(m.hidden_size));
+  sequence_.reserve(static_cast<std::size_t>(rows));
+  position_.reserve(static_cast<std::size_t>(rows));
+}
+
+Rows<float> Decoder::rows_of(Buffer<float>& buffer, std::int64_t width) {
+  return {buffer.data(), rows_, width};
+}
+
+void Decoder::check(std::span<const TokenInput> tokens) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const TokenInput& token = tokens[i];
+    A48_ASSERT(token.sequence >= 0 && token.sequence < cache_.sequences(), token.sequence, "of",
+               cache_.sequences());
+    A48_CHECK(token.id >= 0 && token.id < info_.vocab_size, ErrorKind::bad_input, info_.source, ": token id ",
+              token.id, "; allowed: 0 to ", info_.vocab_size - 1);
+  }
+  for (std::int32_t s = 0; s < cache_.sequences(); ++s) {
+    const auto more = std::count_if(tokens.begin(), tokens.end(),
+                                    [s](const TokenInput& token) { return token.sequence == s; });
+    A48_CHECK(cache_.length(s) + more <= info_.max_positions, ErrorKind::bad_input, info_.source,
+              ": sequence ", s, " is longer than the model's context of ", info_.max_positions, " tokens");
+  }
+}
+
+Rows<const float> Decoder::feed(std::span<const TokenInput> tokens) {
+  check(tokens);
+  const std::int64_t vocabulary = info_.vocab_size;
+  const std::int64_t wanted =
+      std::count_if(tokens.begin(), tokens.end(), [](const TokenInput& token) { return token.wants_logits; });
+  if (logits_.size() < wanted * vocabulary) {
+    logits_ = Buffer<float>();
+    logits_ = Buffer<float>(wanted * vocabulary);
+  }
+  std::int64_t written = 0;
+  for (std::size_t begin = 0; begin < tokens.size(); begin += kBlockRows) {
+    run_block(tokens.subspan(begin, std::min<std::size_t>(kBlockRows, tokens.size() - begin)));
+
+    const std::int64_t width = model_.model().hidden_size;
+    std::int64_t count = 0;
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      if (!tokens_[static_cast<std::size_t>(r)].wants_logits) continue;
+      const float* row = x_.data() + r * width;
+      std::copy(row, row + width, normed_.data() + count++ * width);
+    }
+    if (count == 0) continue;
+    const Rows<float> hidden{hidden_.data(), count, width};
+    norm({normed_.data(), count, width}, model_.final_norm(), hidden);
+    const Rows<float> logits{logits_.data() + written * vocabulary, count, vocabulary};
+    kernels::packed_head_rows({.x = hidden,
+                               .weight = model_.head(),
+                               .codes = {head_codes_.data(), count, padded(width)},
+                               .logits = logits});
+    for (std::int64_t r = 0, row = 0; r < rows_; ++r) {
+      if (tokens_[static_cast<std::size_t>(r)].wants_logits && !all_finite(logits.row(row++), vocabulary))
+        fail_non_finite(r, "lm_head output");
+    }
+    written += count;
+  }
+  return {logits_.data(), wanted, vocabulary};
+}
+
+void Decoder::run_block(std::span<const TokenInput> tokens) {
+  make_room(std::ssize(tokens));
+  tokens_ = tokens;
+  sequence_.clear();
+  for (const TokenInput& token : tokens) sequence_.push_back(token.sequence);
+  position_.resize(tokens.size());
+  cache_.append(sequence_, position_.data());
+
+  const std::int64_t width = model_.model().hidden_size;
+  for (std::int64_t r = 0; r < rows_; ++r)
+    kernels::widen_row(model_.embedding(), tokens[static_cast<std::size_t>(r)].id, x_.data() + r * width);
+  for (std::int64_t layer = 0; layer < model_.model().num_hidden_layers; ++layer) {
+    attention(layer);
+    feed_forward(layer);
+  }
+}
+
+// x += o_proj(sub_norm(attention(q, k, v)))
+void Decoder::attention(std::int64_t layer) {
+  const config::Model& m = model_.model();
+  const PackedLayer& w = model_.layers()[static_cast<std::size_t>(layer)];
+  const std::int64_t width = m.hidden_size, kv_width = m.kv_heads() * m.head_dim();
+  const Rows<float> x = rows_of(x_, width), normed = rows_of(normed_, width), o = rows_of(o_, width);
+  const Rows<float> q = rows_of(q_, width), k = rows_of(k_, kv_width), v = rows_of(v_, kv_width);
+
+  norm(x, w.input_layernorm, normed);
+  quantize(hidden_input_, normed, qkv_slot_, layer, "self_attn.q_proj");
+  count_zeros(hidden_input_, counts_.qkv);
+  if (one_token()) {
+    multiply_token(hidden_input_, {&w.q, &w.k, &w.v}, {q.data, k.data, v.data});
+  } else {
+    hidden_input_.multiply(w.q, q);
+    hidden_input_.multiply(w.k, k);
+    hidden_input_.multiply(w.v, v);
+  }
+  const Rows<const float> cos = rope_.cos.rows(rope_.positions, rope_.half);
+  const Rows<const float> sin = rope_.sin.rows(rope_.positions, rope_.half);
+  kernels::rope_rows({q, q, position_.data(), m.num_attention_heads, m.head_dim(), cos, sin});
+  kernels::rope_rows({k, k, position_.data(), m.kv_heads(), m.head_dim(), cos, sin});
+  cache_.attend(layer, q, k, v, o);
+
+  if (w.attn_sub_norm != nullptr) norm(o, w.attn_sub_norm, normed);
+  quantize(hidden_input_, w.attn_sub_norm != nullptr ? normed : o, o_slot_, layer, "self_attn.o_proj");
+  if (forced_ && one_token()) Forced::put(forced_->out, hidden_input_);
+  multiply_columns(hidden_input_, w.o, q, counts_.out);
+  add(x, q);
+}
+
+// x += down_proj(sub_norm(act(gate) ⊙ up)): gate first, since up is needed only where the gate is open.
+void Decoder::feed_forward(std::int64_t layer) {
+  const config::Model& m = model_.model();
+  const PackedLayer& w = model_.layers()[static_cast<std::size_t>(layer)];
+  const std::int64_t width = m.hidden_size, inner = m.intermediate_size;
+  const bool relu2 = m.hidden_act == config::Activation::relu2;
+  const Rows<float> x = rows_of(x_, width), normed = rows_of(normed_, width);
+  const Rows<float> gate = rows_of(gate_, inner), up = rows_of(up_, inner), f = rows_of(f_, inner);
+
+  norm(x, w.post_attention_layernorm, normed);
+  quantize(hidden_input_, normed, gate_up_slot_, layer, "mlp.gate_proj");
+  count_zeros(hidden_input_, counts_.gate);
+  if (one_token()) {
+    multiply_token(hidden_input_, {&w.gate}, {gate.data});
+  } else {
+    hidden_input_.multiply(w.gate, gate);
+  }
+  if (one_token() && forced_) {
+    scratch_.multiply_rows(hidden_input_, w.up, forced_->open.data(), std::ssize(forced_->open), up.data);
+  } else if (one_token() && relu2) {
+    const std::int64_t open = scratch_.multiply_open_rows(hidden_input_, w.up, gate.data, up.data);
+    counts_.gate_output.add(inner - open, inner);
+  } else {
+    hidden_input_.multiply(w.up, up);
+    count_closed(gate, relu2, counts_.gate_output);
+  }
+  kernels::glu_rows({relu2 ? kernels::GluKind::relu2 : kernels::GluKind::silu, gate, up, f});
+
+  if (w.ffn_sub_norm != nullptr) norm(f, w.ffn_sub_norm, gate);
+  quantize(inner_input_, w.ffn_sub_norm != nullptr ? gate : f, down_slot_, layer, "mlp.down_proj");
+  if (forced_ && one_token()) Forced::put(forced_->down, inner_input_);
+  multiply_columns(inner_input_, w.down, normed, counts_.down);
+  add(x, normed);
+}
+
+void Decoder::norm(Rows<const float> x, const float* gain, Rows<float> y) {
+  kernels::rms_norm_rows({x, gain, model_.model().rms_norm_eps, y, nullptr});
+}
+
+void Decoder::quantize(QuantizedInput& input, Rows<const float> x, const InputSlot& slot, std::int64_t layer,
+                       const char* linear) {
+  const std::int64_t bad = input.quantize(x, slot);
+  if (bad >= 0) fail_non_finite(bad, concat("model.layers.", layer, ".", linear, " input"));
+}
+
+void Decoder::multiply_columns(const QuantizedInput& input, const kernels::TernaryMatrix& matrix,
+                               Rows<float> y, ZeroCount& zeros) {
+  if (one_token()) {
+    const std::int64_t read = scratch_.multiply_columns(input, matrix, y.data);
+    zeros.add(input.width() - read, input.width());
+  } else {
+    input.multiply(matrix, y);
+    count_zeros(input, zeros);
+  }
+}
+
+void Decoder::add(Rows<float> x, Rows<const float> y) {
+  for (std::int64_t i = 0; i < x.rows * x.cols; ++i) x.data[i] += y.data[i];
+}
+
+void Decoder::fail_non_finite(std::int64_t row, const std::string& where) const {
+  fail(ErrorKind::not_finite, info_.source, ": NaN or infinity at ", where, " (sequence ",
+       tokens_[static_cast<std::size_t>(row)].sequence, ", position ",
+       position_[static_cast<std::size_t>(row)], ") in mode ", info_.mode,
+       "; the weights are damaged or training diverged: take an earlier checkpoint");
+}
+
+}  // namespace a48::runtime

@@ -1,0 +1,227 @@
+// `a48 bench decode` and `bench prefill`: tokens per second of a packed model, one sequence at a time, with
+// what each token touched; `bench make-model`: a model of a given shape to measure. Next:
+// core/runtime/decoder.cpp.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "core/base/check.h"
+#include "core/base/cpu.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/parallel.h"
+#include "core/base/rng.h"
+#include "core/runtime/decoder.h"
+#include "core/runtime/synthetic_model.h"
+#include "tools/commands.h"
+
+namespace a48::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// One line of the table: `tokens` tokens after `depth` others, together (prefill) or one by one.
+struct Test {
+  int threads;
+  std::int64_t tokens, depth;
+  bool prefill;
+  std::vector<double> rates;  // tokens/s of each repetition
+
+  std::string name() const {
+    std::string text = (prefill ? "pp" : "tg") + std::to_string(tokens);
+    return depth > 0 ? text + "@d" + std::to_string(depth) : text;
+  }
+};
+
+double quartile(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  const double at = share * static_cast<double>(values.size() - 1);
+  const auto low = static_cast<std::size_t>(at);
+  const std::size_t high = std::min(low + 1, values.size() - 1);
+  return values[low] + (at - static_cast<double>(low)) * (values[high] - values[low]);
+}
+
+runtime::TokenInput random_token(const runtime::ModelInfo& info, std::int64_t position, bool wants_logits) {
+  const std::uint64_t bits = random_bits(stream_of("bench"), 0, static_cast<std::uint64_t>(position));
+  return {0, static_cast<std::int32_t>(bits % static_cast<std::uint64_t>(info.vocab_size)), wants_logits};
+}
+
+/// Tokens per second of one repetition.
+double measure(runtime::Decoder& model, const Test& test) {
+  model.start(1);
+  model.reserve(test.depth + test.tokens);
+  std::vector<runtime::TokenInput> prompt;
+  const auto feed_together = [&](std::int64_t begin, std::int64_t count) {
+    prompt.clear();
+    for (std::int64_t i = begin; i < begin + count; ++i)
+      prompt.push_back(random_token(model.info(), i, false));
+    prompt.back().wants_logits = true;
+    model.feed(prompt);
+  };
+  if (test.depth > 0) feed_together(0, test.depth);
+  model.reset_sparsity();
+  const auto begin = Clock::now();
+  if (test.prefill) {
+    feed_together(test.depth, test.tokens);
+  } else {
+    for (std::int64_t i = 0; i < test.tokens; ++i) {
+      const runtime::TokenInput token = random_token(model.info(), test.depth + i, true);
+      model.feed({&token, 1});
+    }
+  }
+  return static_cast<double>(test.tokens) / std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// What one decoded token reads, in bytes, by the shares that were multiplied.
+Json touched(const runtime::Decoder& model, const runtime::ForcedDensity& share, const Test& test) {
+  const runtime::PackedModel& packed = model.packed();
+  const auto bytes = [](const kernels::TernaryMatrix& m) {
+    return static_cast<double>(m.packed.rows * m.packed.stride);
+  };
+  double ternary = 0;
+  for (const runtime::PackedLayer& w : packed.layers())
+    ternary += bytes(w.q) + bytes(w.k) + bytes(w.v) + bytes(w.gate) + share.out * bytes(w.o) +
+               share.up * bytes(w.up) + share.down * bytes(w.down);
+  const kernels::HeadWeight& head = packed.head();
+  const double groups = static_cast<double>(head.group_scale.rows * head.group_scale.cols) * 2.0;
+  const double head_bytes = static_cast<double>(head.rows * head.stored.stride) + groups +
+                            (head.row_scale != nullptr ? 4.0 * static_cast<double>(head.rows) : 0.0);
+  const double length = static_cast<double>(test.depth) + 0.5 * static_cast<double>(test.tokens);
+  const double cache = length * static_cast<double>(model.cache().bytes_per_token());
+  Json json = Json::object();
+  json["ternary"] = ternary;
+  json["head"] = head_bytes;
+  json["cache"] = cache;
+  json["sum"] = ternary + head_bytes + cache;
+  return json;
+}
+
+runtime::ForcedDensity shares_of(const runtime::Decoder& model, const BenchDecodeOptions& options) {
+  if (options.forced) return *options.forced;
+  const runtime::SparsityCounts& counts = model.counts();
+  return {1.0 - counts.gate_output.share(), 1.0 - counts.down.share(), 1.0 - counts.out.share()};
+}
+
+Json result_of(const runtime::Decoder& model, const Test& test, const BenchDecodeOptions& options) {
+  const runtime::ForcedDensity share = shares_of(model, options);
+  Json json = Json::object();
+  json["test"] = test.name();
+  json["threads"] = test.threads;
+  Json rate = Json::object();
+  rate["median"] = quartile(test.rates, 0.5);
+  rate["q1"] = quartile(test.rates, 0.25);
+  rate["q3"] = quartile(test.rates, 0.75);
+  json["tokens_per_s"] = std::move(rate);
+  json["runs"] = Json::array();
+  for (const double r : test.rates) json["runs"].push_back(r);
+  Json density = Json::object();
+  density["up"] = share.up;
+  density["down"] = share.down;
+  density["out"] = share.out;
+  density["forced"] = options.forced.has_value();
+  json["density"] = std::move(density);
+  if (!test.prefill) json["bytes_per_token"] = touched(model, share, test);
+  return json;
+}
+
+void print_line(const Json& result) {
+  const Json& rate = result.at("tokens_per_s");
+  const Json& density = result.at("density");
+  const Json* bytes = result.find("bytes_per_token");
+  const double megabytes = bytes != nullptr ? bytes->at("sum").as_double() * 1e-6 : 0.0;
+  std::printf("%-12s %7lld %10.1f %9.1f-%-9.1f", result.at("test").as_string().c_str(),
+              static_cast<long long>(result.at("threads").as_int()), rate.at("median").as_double(),
+              rate.at("q1").as_double(), rate.at("q3").as_double());
+  if (bytes != nullptr)
+    std::printf(" %10.1f %10.1f   %.3f/%.3f/%.3f", megabytes,
+                megabytes * 1e-3 * rate.at("median").as_double(), density.at("up").as_double(),
+                density.at("down").as_double(), density.at("out").as_double());
+  std::printf("\n");
+}
+
+std::vector<Test> tests_of(const BenchDecodeOptions& options) {
+  std::vector<Test> tests;
+  for (const int threads : options.threads)
+    for (const std::int64_t depth : options.depths)
+      for (const std::int64_t tokens : options.tokens)
+        tests.push_back({threads > 0 ? threads : physical_cores(), tokens, depth, options.prefill, {}});
+  return tests;
+}
+
+Json description(const runtime::Decoder& model, const BenchDecodeOptions& options) {
+  const runtime::PackedModel& packed = model.packed();
+  const runtime::CacheFormat& cache = model.cache().format();
+  Json json = Json::object();
+  json["file"] = options.model;
+  json["bytes"] = static_cast<std::int64_t>(packed.file_bytes());
+  json["mode"] = model.info().mode;
+  json["head"] = runtime::head_class_name(packed.head().kind);
+  json["parameters"] = config::total_parameters(packed.model());
+  json["kv_bits"] = cache.kv_bits;
+  json["q_bits"] = cache.q_bits;
+  json["cpu"] = cpu_name();
+  json["isa"] = isa_name(active_isa());
+  return json;
+}
+
+}  // namespace
+
+ExitCode run_bench_decode(const BenchDecodeOptions& options) {
+  runtime::DecoderOptions decoder_options;
+  decoder_options.forced = options.forced;
+  runtime::PackedModel packed = runtime::PackedModel::open(options.model);
+  if (options.kv_bits > 0) {
+    decoder_options.cache = packed.cache_format();
+    decoder_options.cache->kv_bits = options.kv_bits;
+    decoder_options.cache->q_bits = options.q_bits;
+  }
+  std::vector<Test> tests = tests_of(options);
+  for (const Test& test : tests)
+    A48_CHECK(test.depth + test.tokens <= packed.model().max_position_embeddings, ErrorKind::config, "test ",
+              test.name(), " needs ", test.depth + test.tokens, " positions; the model's context has ",
+              packed.model().max_position_embeddings);
+  set_thread_count(*std::max_element(options.threads.begin(), options.threads.end()));
+  runtime::Decoder model(std::move(packed), decoder_options);
+
+  Json all = Json::object();
+  all["model"] = description(model, options);
+  // Round robin, so that a slow drift of the machine hits every test alike; the first round warms up.
+  for (int round = -1; round < options.reps; ++round) {
+    for (Test& test : tests) {
+      set_thread_count(test.threads);
+      const double rate = measure(model, test);
+      if (round >= 0) test.rates.push_back(rate);
+    }
+    log::progress(concat("round ", round + 1, " of ", options.reps));
+  }
+  all["results"] = Json::array();
+  if (!options.json) {
+    std::printf("%s\n%-12s %7s %10s %19s", all.at("model").dump().c_str(), "test", "threads", "tokens/s",
+                "quartiles ");
+    std::printf(options.prefill ? "\n" : " %10s %10s   %s\n", "MB/token", "GB/s", "density up/down/out");
+  }
+  for (const Test& test : tests) {
+    Json result = result_of(model, test, options);
+    if (!options.json) print_line(result);
+    all["results"].push_back(std::move(result));
+  }
+  if (options.json) std::cout << all.dump(2) << "\n";
+  return ExitCode::done;
+}
+
+ExitCode run_make_model(const MakeModelOptions& options) {
+  runtime::PackRequest request;
+  request.model = config::model_preset(options.shape);
+  request.slots = quant::row_of(options.mode).slots;
+  request.mode = quant::row_of(options.mode).name;
+  request.head = runtime::head_class_of(options.head);
+  request.provenance["made_by"] = "a48 bench make-model";
+  request.provenance["shape"] = options.shape;
+  runtime::write_packed_model(options.out, request, runtime::synthetic_weights(request.model, 1));
+  log::info(concat(options.out, ": random weights of the shape ", options.shape, ", ",
+                   static_cast<double>(std::filesystem::file_size(options.out)) * 1e-6, " MB"));
+  return ExitCode::done;
+}
+
+}  // namespace a48::tools

@@ -1,0 +1,31 @@
+// A packed file as what `eval` and `generate` work on. Next: core/runtime/packed_file.cpp, decoder.cpp.
+#include <filesystem>
+
+#include "tools/commands.h"
+
+namespace a48::tools {
+
+bool is_packed_file(const std::string& path) {
+  return std::filesystem::is_regular_file(path) && std::filesystem::path(path).extension() == ".a48";
+}
+
+train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,
+                               std::optional<runtime::CacheFormat> cache) {
+  runtime::PackedModel packed = runtime::PackedModel::open(path);
+  train::OpenedModel opened;
+  opened.config.model = packed.model();
+  opened.checkpoint = path;
+  opened.tokenizer_kind = packed.tokenizer_kind();
+  opened.tokenizer_model = packed.tokenizer_model();
+
+  runtime::DecoderOptions options;
+  options.cache = cache;
+  if (mode) {
+    options.slots = quant::row_of(*mode).slots;
+    options.mode = quant::row_of(*mode).name;
+  }
+  opened.model = std::make_unique<runtime::Decoder>(std::move(packed), options);
+  return opened;
+}
+
+}  // namespace a48::tools
