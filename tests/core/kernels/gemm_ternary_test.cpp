@@ -1,12 +1,14 @@
 // gemm_ternary on every level and for 1 to 4 threads against sums in int64: odd sizes, strides, extreme codes
 // at the bounds of the int16 sums and at the largest K, and independence of the other rows and outputs.
 #include <algorithm>
+#include <utility>
 
 #include "core/base/buffer.h"
 #include "core/kernels/cpu/entries.h"
 #include "core/quant/math.h"
 #include "core/quant/scheme.h"
 #include "tests/core/kernels/kernel_test.h"
+#include "tests/core/kernels/ternary_test.h"
 
 namespace a48::test {
 namespace {
@@ -208,6 +210,82 @@ TEST_CASE("panels and weight rows give the same product for every number of rows
       kernel.multiply(product.args(packed.view(), 0, 12), panel.data() + p * kernel.panel_bytes(100),
                       p * kernel.panel_outputs, 0, 12);
     CHECK(first_difference(packed, expected) == "");
+  }
+}
+
+TEST_CASE("a packed matrix gives the product of its codes, in every layout, for any number of rows") {
+  constexpr std::int64_t kInputs[] = {1, 4, 31, 32, 33, 64, 100, 127, 128, 129, 257, 384, 816};
+  constexpr std::int64_t kOutputs[] = {1, 5, 8, 15, 16, 17, 31, 63, 64, 65, 130, 257, 300};
+  std::size_t next = 0;
+  for (const quant::TernaryLayout layout : kLayouts) {
+    for (const std::int64_t inputs : kInputs) {
+      for (const std::int64_t rows : {1, 3, 9, 70}) {
+        const std::int64_t outputs = kOutputs[next++ % std::size(kOutputs)];
+        const PackedMatrix matrix(layout, outputs, inputs, next);
+        Product product(rows, inputs, outputs, Scheme::int8);
+        for (std::int64_t n = 0; n < outputs; ++n)
+          std::copy_n(matrix.codes.data() + n * inputs, inputs, product.weight.row(n));
+        Matrix<float> expected = product.expected();
+        INFO("layout " << static_cast<int>(layout) << ", rows " << rows << ", inputs " << inputs
+                       << ", outputs " << outputs);
+        on_every_level(
+            [&] {
+              Matrix<float> y(rows, outputs);
+              kernels::GemmTernary args = product.args(y.view(), 0, rows);
+              kernels::TernaryMatrix view = matrix.view;
+              view.alpha = kAlpha;
+              args.weight = {};
+              args.packed = &view;
+              kernels::gemm_ternary(args);
+              CHECK(first_difference(y, expected) == "");
+            },
+            inputs == 816 ? 4 : 1);
+      }
+    }
+  }
+}
+
+TEST_CASE("X3: a batch of tokens equals its tokens one by one, packed") {
+  for (const quant::TernaryLayout layout : kLayouts) {
+    const PackedMatrix matrix(layout, 150, 300);
+    const Token token = Token::random(300, Scheme::int4);
+    const std::vector<float> alone = product(matrix, token);
+    const kernels::TokenCodes input = token.view();
+    on_every_level(
+        [&] {
+          Matrix<std::int8_t> codes(5, 300);
+          Matrix<float> y(5, 150);
+          std::vector<float> step(5, input.step);
+          std::vector<std::int32_t> code_sum(5, input.code_sum);
+          for (std::int64_t r = 0; r < 5; ++r) std::copy_n(token.codes.data(), 300, codes.row(r));
+          kernels::gemm_ternary({std::as_const(codes).view(),
+                                 input.max_magnitude,
+                                 step.data(),
+                                 code_sum.data(),
+                                 {},
+                                 0.0f,
+                                 y.view(),
+                                 &matrix.view});
+          for (std::int64_t r = 0; r < 5; ++r) CHECK(first_difference(y.row(r), alone.data(), 150) == "");
+        },
+        2);
+  }
+}
+
+TEST_CASE("payload bytes that are no ternary codes stay within the panels") {
+  for (const quant::TernaryLayout layout : kLayouts) {
+    PackedMatrix matrix(layout, 131, 770);
+    std::fill_n(matrix.packed.data(), matrix.packed.size(), std::uint8_t{0xFF});
+    const Product product(6, 770, 131, Scheme::int8);
+    on_every_level(
+        [&] {
+          Matrix<float> y(6, 131);
+          kernels::GemmTernary args = product.args(y.view(), 0, 6);
+          args.packed = &matrix.view;
+          kernels::gemm_ternary(args);
+          CHECK(y.padding_untouched());
+        },
+        1);
   }
 }
 

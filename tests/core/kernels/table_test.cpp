@@ -57,6 +57,11 @@ TEST_CASE("a level has its own kernels where it has them and those of the level 
     CHECK(t.rope_rows != nullptr);
     CHECK(t.attention_rows != nullptr);
     CHECK(t.head_rows != nullptr);
+    CHECK(t.gemv_ternary != nullptr);
+    CHECK(t.gemv_ternary_rows != nullptr);
+    CHECK(t.gemv_ternary_columns != nullptr);
+    CHECK(t.list_positive != nullptr);
+    CHECK(t.list_codes != nullptr);
     CHECK(t.gemm_ternary != nullptr);
   }
   // AVX-512 has no packing of its own: the rows of a level without an entry are those of the level below.
