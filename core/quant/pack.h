@@ -101,4 +101,42 @@ A48_INLINE TernaryPlace ternary_place(TernaryLayout layout, std::int64_t output,
   return {layout == TernaryLayout::t2_row ? output : input, place.byte, place.code};
 }
 
+// Head codes (formats.md 9), rows of bytes that start at multiples of 64.
+// I8_ROW: one int8 a code.
+// I4_ROW: per 64 inputs 32 bytes; byte j holds u = q + 8 of input j in its low half, of input 32+j in its
+//   high half.
+// I6_ROW: per 128 inputs 96 bytes: u mod 16 of u = q + 32 as in I4_ROW, then 32 bytes whose byte j holds in
+//   bits 2k … 2k+1 the upper two bits of u of input 32k+j.
+// Inputs beyond the row's width are q = 0.
+
+inline constexpr std::int64_t kHeadGroup = 32;  // inputs that share a scale in I4_ROW and I6_ROW
+
+constexpr std::int64_t head_groups(std::int64_t width) { return (width + kHeadGroup - 1) / kHeadGroup; }
+constexpr std::int64_t i8_row_bytes(std::int64_t width) { return (width + 63) / 64 * 64; }
+constexpr std::int64_t i4_row_bytes(std::int64_t width) { return 64 * ((width + 127) / 128); }
+constexpr std::int64_t i6_row_bytes(std::int64_t width) { return 192 * ((width + 255) / 256); }
+static_assert(i8_row_bytes(65) == 128 && i4_row_bytes(128) == 64 && i6_row_bytes(257) == 384);
+
+A48_INLINE int i4_at(const std::uint8_t* row, std::int64_t input) {
+  return (row[input / 64 * 32 + input % 32] >> (input / 32 % 2 * 4) & 15) - 8;
+}
+A48_INLINE int i6_at(const std::uint8_t* row, std::int64_t input) {
+  const std::uint8_t* block = row + input / 128 * 96;
+  const std::int64_t in = input % 128;
+  const int low = block[in / 64 * 32 + in % 32] >> (in / 32 % 2 * 4) & 15;
+  return (low | (block[64 + in % 32] >> (in / 32 * 2) & 3) << 4) - 32;
+}
+/// `row` holds zero bits where the code goes.
+A48_INLINE void put_i4(std::uint8_t* row, std::int64_t input, int code) {
+  std::uint8_t& byte = row[input / 64 * 32 + input % 32];
+  byte = static_cast<std::uint8_t>(byte | (code + 8) << (input / 32 % 2 * 4));
+}
+A48_INLINE void put_i6(std::uint8_t* row, std::int64_t input, int code) {
+  std::uint8_t* block = row + input / 128 * 96;
+  const std::int64_t in = input % 128;
+  std::uint8_t &low = block[in / 64 * 32 + in % 32], &high = block[64 + in % 32];
+  low = static_cast<std::uint8_t>(low | ((code + 32) & 15) << (in / 32 % 2 * 4));
+  high = static_cast<std::uint8_t>(high | (code + 32) >> 4 << (in / 32 * 2));
+}
+
 }  // namespace a48::quant

@@ -16,7 +16,7 @@
 
 namespace a48::runtime {
 
-/// "f32" … "i4"; Error(usage) naming the choices.
+/// "f32" … "i4"; Error(config) naming the choices.
 kernels::HeadClass head_class_of(const std::string& name);
 const char* head_class_name(kernels::HeadClass kind);
 

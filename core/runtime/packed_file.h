@@ -33,6 +33,7 @@ struct PackedSection {  // for `inspect`
   std::uint64_t offset = 0, bytes = 0;
   float scale = 0.0f;
   std::int64_t nonzero = 0;
+  std::string sha256;  // of the payload, hex
 };
 
 /// A mapped and checked file; views stay valid as long as it lives.

@@ -1,6 +1,6 @@
 // Kernel-internal: dot products of one vector with several rows, by the Vector of the including file
 // (vector_*.h): scores of a query, logits of a single token. The order is that of lane_dot
-// (core/base/fmath.h).
+// (core/base/fmath.h). W: float, or quant::Bf16, which is widened as it is read.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ A48_INLINE void fold_groups(Vector (&group)[kGroups]) {
 }
 
 /// folded[j] = the lanes of dot(x, row[j]), folded to one Vector; sum_each ends the sums.
-A48_INLINE void dot_side_by_side(const float* x, const float* const (&row)[kSideBySide], std::int64_t width,
+template <typename W>
+A48_INLINE void dot_side_by_side(const float* x, const W* const (&row)[kSideBySide], std::int64_t width,
                                  Vector* folded) {
   Vector lanes[kSideBySide][kGroups];
   for (auto& group : lanes) {
@@ -52,11 +53,12 @@ A48_INLINE void dot_side_by_side(const float* x, const float* const (&row)[kSide
 }
 
 /// Lane i: dot(x, row i) of the rows at rows + i·stride, i < count; beyond the end the last one again.
-A48_INLINE Vector dot_rows(const float* x, const float* rows, std::int64_t stride, std::int64_t count,
+template <typename W>
+A48_INLINE Vector dot_rows(const float* x, const W* rows, std::int64_t stride, std::int64_t count,
                            std::int64_t width) {
   Vector folded[Vector::kWidth];
   for (int i = 0; i < Vector::kWidth; i += kSideBySide) {
-    const float* row[kSideBySide];
+    const W* row[kSideBySide];
     for (int j = 0; j < kSideBySide; ++j) row[j] = rows + (i + j < count ? i + j : count - 1) * stride;
     dot_side_by_side(x, row, width, folded + i);
   }

@@ -6,7 +6,7 @@
 namespace a48::kernels::cpu {
 
 void head_rows_avx2(const HeadRows& args, std::int64_t begin, std::int64_t end) {
-  head_rows_body(args, begin, end);
+  head_rows_body<float>({args.x, args.weight, args.logits}, begin, end);
 }
 
 }  // namespace a48::kernels::cpu

@@ -1,4 +1,5 @@
-// Kernel-internal: head_rows for the Vector of the including file (vector_*.h). A block is kTokens × 4 dot
+// Kernel-internal: head_rows, with weights in fp32 or bf16, for the Vector of the including file
+// (vector_*.h). A block is kTokens × 4 dot
 // products, as many as a Vector has lanes, so that one sum_each ends them all; blocks of weight rows stay in
 // the second-level cache over all tokens. A token that is left alone meets kWidth weight rows at a time.
 #pragma once
@@ -15,10 +16,18 @@ namespace {
 
 constexpr int kVocabulary = 4;  // weight rows of a block
 constexpr int kTokens = Vector::kWidth / kVocabulary;
-constexpr std::int64_t kChunkFloats = 64 * 1024;  // weights that are reused from cache: 256 KiB
+constexpr std::int64_t kChunkBytes = 256 * 1024;  // weights that are reused from cache
+
+template <typename W>
+struct HeadRowsOf {
+  Rows<const float> x;   // [R, D]
+  Rows<const W> weight;  // [V, D]
+  Rows<float> logits;    // [R, V]
+};
 
 /// Lanes [g·kWidth, (g+1)·kWidth) of all dot products of a block.
-A48_INLINE void dot_group(const float* const (&x)[kTokens], const float* const (&w)[kVocabulary],
+template <typename W>
+A48_INLINE void dot_group(const float* const (&x)[kTokens], const W* const (&w)[kVocabulary],
                           std::int64_t width, int g, Vector (&sum)[Vector::kWidth]) {
   for (Vector& s : sum) s = Vector::zero();
   std::int64_t k = g * Vector::kWidth;
@@ -43,9 +52,10 @@ A48_INLINE void dot_group(const float* const (&x)[kTokens], const float* const (
 
 /// logits[r0 … r0+tokens, v0 … v0+rows] with tokens <= kTokens and rows <= kVocabulary; the missing ones
 /// repeat the last.
-A48_INLINE void head_block(const HeadRows& a, std::int64_t r0, int tokens, std::int64_t v0, int rows) {
+template <typename W>
+A48_INLINE void head_block(const HeadRowsOf<W>& a, std::int64_t r0, int tokens, std::int64_t v0, int rows) {
   const float* x[kTokens];
-  const float* w[kVocabulary];
+  const W* w[kVocabulary];
   for (int i = 0; i < kTokens; ++i) x[i] = a.x.row(r0 + (i < tokens ? i : tokens - 1));
   for (int j = 0; j < kVocabulary; ++j) w[j] = a.weight.row(v0 + (j < rows ? j : rows - 1));
 
@@ -69,7 +79,8 @@ A48_INLINE void head_block(const HeadRows& a, std::int64_t r0, int tokens, std::
 }
 
 /// logits[r, begin … end)
-A48_INLINE void head_of_token(const HeadRows& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
+template <typename W>
+A48_INLINE void head_of_token(const HeadRowsOf<W>& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
   for (std::int64_t v = begin; v < end; v += Vector::kWidth) {
     const Vector dots = dot_rows(a.x.row(r), a.weight.row(v), a.weight.stride, end - v, a.x.cols);
     dots.store_first(a.logits.row(r) + v,
@@ -77,9 +88,11 @@ A48_INLINE void head_of_token(const HeadRows& a, std::int64_t r, std::int64_t be
   }
 }
 
-A48_INLINE void head_rows_body(const HeadRows& a, std::int64_t begin, std::int64_t end) {
+template <typename W>
+A48_INLINE void head_rows_body(const HeadRowsOf<W>& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t rows = a.x.rows, width = a.x.cols;
-  std::int64_t chunk = kChunkFloats / width / Vector::kWidth * Vector::kWidth;
+  constexpr std::int64_t kChunk = kChunkBytes / static_cast<std::int64_t>(sizeof(W));
+  std::int64_t chunk = kChunk / width / Vector::kWidth * Vector::kWidth;
   if (chunk < Vector::kWidth) chunk = Vector::kWidth;
   for (std::int64_t v0 = begin; v0 < end; v0 += chunk) {
     const std::int64_t v1 = v0 + chunk < end ? v0 + chunk : end;

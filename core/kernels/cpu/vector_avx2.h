@@ -6,6 +6,7 @@
 
 #include "core/base/fmath.h"
 #include "core/base/host_device.h"
+#include "core/quant/half.h"
 
 namespace a48::kernels::cpu {
 namespace {
@@ -19,6 +20,18 @@ struct Vector {
   static A48_INLINE Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
   /// The first n of 0 … kWidth elements; the others are +0 and not read.
   static A48_INLINE Vector load_first(const float* p, int n) { return {_mm256_maskload_ps(p, mask_of(n))}; }
+  /// bf16, widened.
+  static A48_INLINE Vector load(const quant::Bf16* p) {
+    return widened(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static A48_INLINE Vector load_first(const quant::Bf16* p, int n) {
+    alignas(16) quant::Bf16 part[kWidth] = {};
+    for (int i = 0; i < n; ++i) part[i] = p[i];
+    return widened(_mm_load_si128(reinterpret_cast<const __m128i*>(part)));
+  }
+  static A48_INLINE Vector widened(__m128i bf16) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16))};
+  }
   A48_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
   A48_INLINE void store_first(float* p, int n) const { _mm256_maskstore_ps(p, mask_of(n), v); }
 

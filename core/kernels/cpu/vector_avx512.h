@@ -8,6 +8,7 @@
 
 #include "core/base/fmath.h"
 #include "core/base/host_device.h"
+#include "core/quant/half.h"
 
 namespace a48::kernels::cpu {
 namespace {
@@ -22,6 +23,16 @@ struct Vector {
   /// The first n of 0 … kWidth elements; the others are +0 and not read.
   static A48_INLINE Vector load_first(const float* p, int n) {
     return {_mm512_maskz_loadu_ps(mask_of(n), p)};
+  }
+  /// bf16, widened.
+  static A48_INLINE Vector load(const quant::Bf16* p) {
+    return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static A48_INLINE Vector load_first(const quant::Bf16* p, int n) {
+    return widened(_mm256_maskz_loadu_epi16(mask_of(n), p));
+  }
+  static A48_INLINE Vector widened(__m256i bf16) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16))};
   }
   A48_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   A48_INLINE void store_first(float* p, int n) const { _mm512_mask_storeu_ps(p, mask_of(n), v); }

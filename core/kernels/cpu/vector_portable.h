@@ -4,6 +4,7 @@
 
 #include "core/base/fmath.h"
 #include "core/base/host_device.h"
+#include "core/quant/half.h"
 
 namespace a48::kernels::cpu {
 namespace {
@@ -27,6 +28,13 @@ struct Vector {
   static A48_INLINE Vector load_first(const float* p, int n) {
     Vector y = zero();
     for (int i = 0; i < n; ++i) y.v[i] = p[i];
+    return y;
+  }
+  /// bf16, widened.
+  static A48_INLINE Vector load(const quant::Bf16* p) { return load_first(p, kWidth); }
+  static A48_INLINE Vector load_first(const quant::Bf16* p, int n) {
+    Vector y = zero();
+    for (int i = 0; i < n; ++i) y.v[i] = quant::widen(p[i]);
     return y;
   }
   A48_INLINE void store(float* p) const { store_first(p, kWidth); }
