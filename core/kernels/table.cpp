@@ -103,6 +103,11 @@ KernelTable avx512_entries() {
   t.glu_backward_rows = cpu::glu_backward_rows_avx512;
   t.attention_rows = cpu::attention_rows_avx512;
   t.head_rows = cpu::head_rows_avx512;
+  t.gemv_ternary = cpu::gemv_ternary_avx512;
+  t.gemv_ternary_rows = cpu::gemv_ternary_rows_avx512;
+  t.gemv_ternary_columns = cpu::gemv_ternary_columns_avx512;
+  t.list_positive = cpu::list_positive_avx512;
+  t.list_codes = cpu::list_codes_avx512;
   t.gemm_ternary = &cpu::gemm_ternary_avx512;
 #endif
   return t;
