@@ -25,8 +25,7 @@ namespace a48::data {
 namespace {
 
 constexpr std::int64_t kDefaultVocab = 4096;
-constexpr std::size_t kFewDocuments = 50;  // below, every document gives its tail to val
-constexpr double kMaxValFraction = 0.5;
+constexpr std::size_t kFewDocuments = 50;     // below, every document gives its tail to val
 constexpr std::size_t kBatchBytes = 1 << 20;  // of documents that are encoded together
 
 // ---- request

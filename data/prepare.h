@@ -11,6 +11,8 @@
 
 namespace a48::data {
 
+inline constexpr double kMaxValFraction = 0.5;
+
 struct PrepareRequest {
   std::vector<std::string> texts;  // files; JSONL with `field`
   std::string out;                 // folder

@@ -2,9 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <map>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "core/base/check.h"
@@ -14,7 +16,12 @@
 namespace a48::tools {
 namespace {
 
-constexpr std::int64_t kMaxThreads = 4096;
+constexpr int kMaxThreads = 4096, kMaxBenchSteps = 1'000'000;
+constexpr std::int64_t kMaxBenchTokens = 1'000'000;
+constexpr std::int64_t kMaxCount = 1'000'000'000;               // of tokens, steps, pieces
+constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;  // as in configurations
+constexpr std::int64_t kMaxVocab = (1 << 24) - 1;
+constexpr double kMaxTemperature = 1000;
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
@@ -40,20 +47,83 @@ quant::Mode mode_of(const std::string& name) {
        "; allowed: ", joined(mode_names()));
 }
 
-template <typename Number>
-void check_range(const char* flag, Number value, bool holds, const char* allowed) {
-  A48_CHECK(holds, ErrorKind::config, flag, " ", value, " is out of range; allowed: ", allowed);
-}
+const std::vector<std::string> kHeadNames{"f32", "bf16", "i8", "i6", "i4"};
 
 void check_choice(const char* flag, const std::string& value, const std::vector<std::string>& allowed) {
   A48_CHECK(std::ranges::find(allowed, value) != allowed.end(), ErrorKind::config, flag, " ", value,
             " is not known", did_you_mean(value, allowed), "; allowed: ", joined(allowed));
 }
 
-const std::vector<std::string> kHeadNames{"f32", "bf16", "i8", "i6", "i4"};
+/// What a numeric flag may be.
+template <typename Number>
+struct Range {
+  Number least, most;
+  const char* note = "";       // in brackets behind the least, or what else to know
+  bool without_least = false;  // the least itself is not allowed
+};
 
-void check_threads(int threads) {
-  check_range("--threads", threads, threads >= 0 && threads <= kMaxThreads, "0 (physical cores) … 4096");
+template <typename Number>
+std::string text_of(const Range<Number>& range) {
+  return concat(range.without_least ? "above " : "", range.least, range.note,
+                range.without_least ? " up to " : " … ", range.most);
+}
+
+/// The whole word as a number of its kind and range; CLI11 would cut oversize integers to what fits and take
+/// "inf" for a number.
+template <typename Number>
+Number number_of(const std::string& flag, const std::string& word, const Range<Number>& range) {
+  constexpr const char* kKind = std::is_integral_v<Number> ? "an integer" : "a number";
+  Number value{};
+  const char* const end = word.data() + word.size();
+  const auto [stop, error] = std::from_chars(word.data(), end, value);
+  const bool is_number = stop == end && !word.empty() && error != std::errc::invalid_argument;
+  if (!is_number)
+    throw CLI::ValidationError(concat(flag, " \"", word, "\" is not ", kKind, "; allowed: ", text_of(range)));
+  const bool holds = error == std::errc() && value <= range.most &&
+                     (range.without_least ? value > range.least : value >= range.least);
+  if (!holds)
+    throw CLI::ValidationError(concat(flag, " ", word, " is out of range; allowed: ", text_of(range)));
+  return value;
+}
+
+template <typename Number>
+CLI::Option* add_number(CLI::App* command, const std::string& flag, Number& value, const Range<Number>& range,
+                        const std::string& help) {
+  const auto read = [flag, &value, range](const std::string& word) { value = number_of(flag, word, range); };
+  return command->add_option_function<std::string>(flag, read, help)
+      ->type_name(std::is_integral_v<Number> ? "INT" : "NUMBER")
+      ->default_str(concat(value));
+}
+
+/// Several numbers with commas between.
+template <typename Number>
+CLI::Option* add_numbers(CLI::App* command, const std::string& flag, std::vector<Number>& values,
+                         const Range<Number>& range, const std::string& help) {
+  const auto read = [flag, &values, range](const std::vector<std::string>& words) {
+    values.clear();
+    for (const std::string& word : words) values.push_back(number_of(flag, word, range));
+  };
+  std::string shown;
+  for (const Number value : values) shown += concat(shown.empty() ? "" : ",", value);
+  return command->add_option_function<std::vector<std::string>>(flag, read, help)
+      ->type_name("INT,…")
+      ->delimiter(',')
+      ->default_str(shown);
+}
+
+CLI::Option* add_threads(CLI::App* command, int& threads) {
+  return add_number(command, "--threads", threads, {0, kMaxThreads, " (physical cores)"},
+                    "0 = physical cores");
+}
+
+/// Of a key that is given twice one value would silently win.
+void check_overrides(const std::vector<std::string>& overrides) {
+  std::map<std::string, std::string> seen;
+  for (const std::string& word : overrides) {
+    const auto [earlier, is_new] = seen.emplace(word.substr(0, word.find('=')), word);
+    A48_CHECK(is_new, ErrorKind::config, earlier->first, " is given twice: ", earlier->second, " and ", word,
+              "; give it once");
+  }
 }
 
 /// Our own usage line for each subcommand: CLI11's does not show how arguments stand together.
@@ -195,8 +265,10 @@ class CommandLine {
     command->add_option("TEXT", request.texts, "text files, or JSON lines with --field")->required();
     command->add_option("--out", request.out, "folder for the tokenizer, the shards and their sidecar")
         ->required();
-    command->add_option("--vocab-size", request.vocab_size,
-                        "train a tokenizer of this many tokens (default 4096)");
+    const CLI::Option* const vocab_size =
+        add_number(command, "--vocab-size", request.vocab_size, {260, kMaxVocab},
+                   "train a tokenizer of this many tokens (default 4096)")
+            ->default_str("");
     command->add_option("--tokenizer", request.tokenizer, "use this tokenizer.model instead, or \"bytes\"");
     command->add_option("--name", request.name, "prefix of the shard files (default: the folder's name)");
     command->add_option("--split", request.split,
@@ -205,25 +277,16 @@ class CommandLine {
     command
         ->add_option("--delimiter", request.delimiter, "token around each document: bos, eos, both or none")
         ->capture_default_str();
-    command->add_option("--val-fraction", request.val_fraction, "share of the text held out for validation")
-        ->capture_default_str();
+    add_number(command, "--val-fraction", request.val_fraction, {0, data::kMaxValFraction, " (none)"},
+               "share of the text held out for validation");
     command->add_option("--licence", request.licence, "noted in the sidecar");
-    command->add_option("--shard-tokens", request.shard_tokens, "tokens of a shard file")
-        ->capture_default_str();
+    add_number(command, "--shard-tokens", request.shard_tokens, {1, kMaxCount}, "tokens of a shard file");
     command->add_flag("--force", request.force, "replace shards that are there");
     command->add_flag("--json", options->json, "print the sidecar");
-    const CLI::Option* const vocab_size = command->get_option("--vocab-size");
     on_parsed<PrepareOptions>(command, run, options, [vocab_size](PrepareOptions& read) {
       const data::PrepareRequest& r = read.request;
       A48_CHECK(r.tokenizer.empty() || vocab_size->count() == 0, ErrorKind::config,
                 "--vocab-size trains a tokenizer and --tokenizer names one: give one of them");
-      check_range("--vocab-size", r.vocab_size,
-                  vocab_size->count() == 0 || (r.vocab_size >= 260 && r.vocab_size < 16777216),
-                  "260 … 16777215");
-      check_range("--val-fraction", r.val_fraction, r.val_fraction > 0 && r.val_fraction < 1,
-                  "above 0, below 1");
-      check_range("--shard-tokens", r.shard_tokens, r.shard_tokens >= 1 && r.shard_tokens <= 1'000'000'000,
-                  "1 … 1000000000");
       check_choice("--delimiter", r.delimiter, {"bos", "eos", "both", "none"});
     });
   }
@@ -259,6 +322,7 @@ class CommandLine {
                   r.resume.empty() ? "; after the configuration" : "; with --resume",
                   " only key=value may follow");
       r.overrides.assign(overrides, words->end());
+      check_overrides(r.overrides);
     });
   }
 
@@ -274,15 +338,13 @@ class CommandLine {
     command->add_option("--mode", *mode, "quantizers: " + joined(mode_names()) + " (default: as trained)");
     command->add_option("--logprobs", options->logprobs,
                         "write a JSON line {ids, logprobs} per piece to this file");
-    command->add_option("--pieces", options->pieces, "score this many pieces, evenly spaced; 0 = all")
-        ->capture_default_str();
-    command->add_option("--threads", options->threads, "0 = physical cores")->capture_default_str();
+    add_number(command, "--pieces", options->pieces, {0, kMaxCount, " (all)"},
+               "score this many pieces, evenly spaced; 0 = all");
+    add_threads(command, options->threads);
     command->add_flag("--json", options->json, "print one JSON object");
     on_parsed<EvalOptions>(command, run, options, [mode](EvalOptions& read) {
       A48_CHECK(read.data.empty() != read.texts.empty(), ErrorKind::config,
                 "give one of --data DIR and --text FILE");
-      check_range("--pieces", read.pieces, read.pieces >= 0, "0 (all) and more");
-      check_threads(read.threads);
       if (!mode->empty()) read.mode = mode_of(*mode);
     });
   }
@@ -301,24 +363,21 @@ class CommandLine {
     command->add_option("--stop", options->stop, "end before this text; may be repeated")
         ->expected(1)
         ->take_all();
-    command->add_option("--max-tokens", options->max_tokens, "new tokens at most")->capture_default_str();
-    command->add_option("--temperature", options->temperature, "0 = always the likeliest token")
-        ->capture_default_str();
-    command->add_option("--top-k", options->top_k, "choose among the k likeliest; 0 = all")
-        ->capture_default_str();
-    command->add_option("--top-p", options->top_p, "choose among the likeliest that hold this share; 1 = all")
-        ->capture_default_str();
-    command->add_option("--seed", options->seed, "the same seed gives the same text")->capture_default_str();
+    add_number(command, "--max-tokens", options->max_tokens, {1, kMaxCount}, "new tokens at most");
+    add_number(command, "--temperature", options->temperature, {0, kMaxTemperature},
+               "0 = always the likeliest token");
+    add_number(command, "--top-k", options->top_k, {0, kMaxVocab, " (all)"},
+               "choose among the k likeliest; 0 = all");
+    add_number(command, "--top-p", options->top_p, {0, 1, "", true},
+               "choose among the likeliest that hold this share; 1 = all");
+    add_number(command, "--seed", options->seed, {0, kMaxSeed}, "the same seed gives the same text");
     command->add_option("--mode", *mode, "quantizers: " + joined(mode_names()) + " (default: as trained)");
-    command->add_option("--threads", options->threads, "0 = physical cores")->capture_default_str();
+    add_threads(command, options->threads);
     command->add_flag("--json", options->json, "print one JSON object");
     on_parsed<GenerateOptions>(command, run, options, [mode](GenerateOptions& read) {
-      check_range("--max-tokens", read.max_tokens, read.max_tokens >= 1, "1 and more");
-      check_range("--temperature", read.temperature, read.temperature >= 0, "0 and more");
-      check_range("--top-k", read.top_k, read.top_k >= 0, "0 (all) and more");
-      check_range("--top-p", read.top_p, read.top_p > 0 && read.top_p <= 1, "above 0 up to 1");
-      check_range("--seed", read.seed, read.seed >= 0, "0 and more");
-      check_threads(read.threads);
+      for (const std::string& stop : read.stop)
+        A48_CHECK(!stop.empty(), ErrorKind::config,
+                  "--stop is empty; it takes the text before which the output ends");
       if (!mode->empty()) read.mode = mode_of(*mode);
     });
   }
@@ -329,14 +388,20 @@ class CommandLine {
         add(&app_, "inspect", "shows what a run, a checkpoint or a folder of shards holds", "PATH [--verify]",
             "runs/tiny --verify");
     command
-        ->add_option("PATH", options->path, "a run, a checkpoint, a folder of shards, or one of their files")
+        ->add_option("PATH", options->path,
+                     "a run, a checkpoint, a folder of shards, a .bin or a .safetensors file")
         ->required();
     command->add_flag("--verify", options->verify, "read everything: hashes, token ids, finite values");
-    command->add_option("--step", options->step, "of a run: which tokens this step reads, counted from 1");
+    command
+        ->add_option_function<std::string>(
+            "--step",
+            [options](const std::string& word) {
+              options->step = number_of<std::int64_t>("--step", word, {1, kMaxCount});
+            },
+            "of a run: which tokens this step reads, counted from 1")
+        ->type_name("INT");
     command->add_flag("--json", options->json, "print one JSON object");
-    on_parsed<InspectOptions>(command, run, options, [](InspectOptions& read) {
-      check_range("--step", read.step, read.step >= 0, "1 and more");
-    });
+    on_parsed<InspectOptions>(command, run, options);
   }
 
   void add_export(const std::function<ExitCode(const ExportOptions&)>& run) {
@@ -356,10 +421,9 @@ class CommandLine {
     command->add_option("--layout", options->layout, "of q, k, v and gate: t2_row4 (faster) or t2_row")
         ->capture_default_str();
     command->add_option("--mode", *mode, "quantizers: " + joined(mode_names()) + " (default: as trained)");
-    command->add_option("--kv-bits", options->kv_bits, "of keys and values when served: 32, 16, 4, 3")
-        ->capture_default_str();
-    command->add_option("--q-bits", options->q_bits, "of queries when served: 16, 8, 4")
-        ->capture_default_str();
+    add_number(command, "--kv-bits", options->kv_bits, {3, 32},
+               "of keys and values when served: 32, 16, 4, 3");
+    add_number(command, "--q-bits", options->q_bits, {4, 16}, "of queries when served: 16, 8, 4");
     command->add_flag("--json", options->json, "print one JSON object");
     on_parsed<ExportOptions>(command, run, options, [mode, format](ExportOptions& read) {
       check_choice("--format", *format, {"packed"});
@@ -395,21 +459,15 @@ class CommandLine {
             : add(bench, "decode", "a packed model: tokens per second, one at a time", "MODEL.a48 [options]",
                   "model.a48 --depth 0,1024 --threads 1,2 --density up=0.385,down=0.191,out=0.5");
     command->add_option("MODEL", options->model, "a packed file")->required();
-    command->add_option("--tokens", options->tokens, prefill ? "tokens of the prompt" : "tokens to decode")
-        ->delimiter(',')
-        ->capture_default_str();
+    add_numbers(command, "--tokens", options->tokens, {1, kMaxBenchTokens},
+                prefill ? "tokens of the prompt" : "tokens to decode");
     if (!prefill)
-      command->add_option("--depth", options->depths, "tokens that stand before them")
-          ->delimiter(',')
-          ->capture_default_str();
-    command->add_option("--threads", options->threads, "each is measured; 0 = physical cores")
-        ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--reps", options->reps, "repetitions of each test, round robin")
-        ->capture_default_str();
-    command->add_option("--kv-bits", options->kv_bits, "32, 16, 4 or 3; 0 = as the file says")
-        ->capture_default_str();
-    command->add_option("--q-bits", options->q_bits, "with --kv-bits: 16, 8 or 4")->capture_default_str();
+      add_numbers(command, "--depth", options->depths, {0, kMaxBenchTokens}, "tokens that stand before them");
+    add_numbers(command, "--threads", options->threads, {0, kMaxThreads, " (physical cores)"},
+                "each is measured; 0 = physical cores");
+    add_number(command, "--reps", options->reps, {1, 10000}, "repetitions of each test, round robin");
+    add_number(command, "--kv-bits", options->kv_bits, {0, 32}, "32, 16, 4 or 3; 0 = as the file says");
+    add_number(command, "--q-bits", options->q_bits, {0, 32}, "with --kv-bits: 16, 8 or 4");
     if (!prefill)
       command
           ->add_option("--density", *density,
@@ -418,12 +476,6 @@ class CommandLine {
           ->delimiter(',');
     command->add_flag("--json", options->json, "print one JSON object");
     on_parsed<BenchDecodeOptions>(command, run, options, [density](BenchDecodeOptions& read) {
-      for (const std::int64_t tokens : read.tokens)
-        check_range("--tokens", tokens, tokens >= 1 && tokens <= 1'000'000, "1 … 1000000");
-      for (const std::int64_t depth : read.depths)
-        check_range("--depth", depth, depth >= 0 && depth <= 1'000'000, "0 … 1000000");
-      for (const int threads : read.threads) check_threads(threads);
-      check_range("--reps", read.reps, read.reps >= 1 && read.reps <= 10000, "1 … 10000");
       if (!density->empty()) read.forced = density_of(*density);
     });
   }
@@ -475,26 +527,20 @@ class CommandLine {
     command
         ->add_option("--modes", request.modes, "modes, with commas between (default: none,a8,a4.8,a4.8-fp4)")
         ->delimiter(',');
-    command->add_option("--batch", request.batch, "sequences of a step; 0 = as the preset is measured")
-        ->capture_default_str();
-    command->add_option("--sequence", request.sequence, "tokens of a sequence; 0 = as the preset is measured")
-        ->capture_default_str();
-    command->add_option("--vocab", request.vocab, "tokens of the vocabulary")->capture_default_str();
-    command->add_option("--warmup", request.warmup, "steps before the clock starts, per mode")
-        ->capture_default_str();
-    command->add_option("--steps", request.steps, "timed steps, per mode")->capture_default_str();
-    command->add_option("--threads", request.threads, "0 = physical cores")->capture_default_str();
+    add_number(command, "--batch", request.batch, {0, kMaxCount, " (as measured)"},
+               "sequences of a step; 0 = as the preset is measured");
+    add_number(command, "--sequence", request.sequence, {0, kMaxCount, " (as measured)"},
+               "tokens of a sequence; 0 = as the preset is measured");
+    add_number(command, "--vocab", request.vocab, {2, kMaxVocab}, "tokens of the vocabulary");
+    add_number(command, "--warmup", request.warmup, {0, kMaxBenchSteps},
+               "steps before the clock starts, per mode");
+    add_number(command, "--steps", request.steps, {1, kMaxBenchSteps}, "timed steps, per mode");
+    add_threads(command, request.threads);
     command->add_flag("--json", options->json, "print one JSON object");
     on_parsed<BenchOptions>(command, run, options, [](BenchOptions& read) {
       const train::BenchRequest& r = read.request;
       for (const std::string& name : r.modes) mode_of(name);
       check_choice("--preset", r.preset, config::preset_names());
-      check_range("--batch", r.batch, r.batch >= 0, "0 and more");
-      check_range("--sequence", r.sequence, r.sequence >= 0, "0 and more");
-      check_range("--vocab", r.vocab, r.vocab >= 2, "2 and more");
-      check_range("--warmup", r.warmup, r.warmup >= 0, "0 and more");
-      check_range("--steps", r.steps, r.steps >= 1, "1 and more");
-      check_threads(r.threads);
     });
   }
 
@@ -514,7 +560,8 @@ class CommandLine {
         command->add_option("FILE", options->file, "configuration")->required();
         command->add_option("key=value", options->overrides, "keys that differ from the file");
       }
-      on_parsed<ConfigOptions>(command, run, options);
+      on_parsed<ConfigOptions>(command, run, options,
+                               [](ConfigOptions& read) { check_overrides(read.overrides); });
     };
     add_action(Action::validate, "validate",
                "reads a configuration, reports every problem; needs no data and no GPU", true);

@@ -82,8 +82,8 @@ ExitCode run_export(const ExportOptions& options, const ModelOpener& open, const
 struct InspectOptions {
   std::string path;  // a run, a checkpoint, a folder of shards, or one file of these
   bool json = false;
-  bool verify = false;    // read everything: hashes, ids, finite values
-  std::int64_t step = 0;  // of a run: the tokens that this step read; 0 = not asked
+  bool verify = false;               // read everything: hashes, ids, finite values
+  std::optional<std::int64_t> step;  // of a run: the tokens that this step read, counted from 1
 };
 /// Which tokens a step of a run read; needs the trainer's knowledge, hence handed in by main.cpp.
 using StepReader = std::function<Json(const std::string& run, std::int64_t step)>;

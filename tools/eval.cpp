@@ -13,10 +13,12 @@
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "core/base/parallel.h"
+#include "core/base/temporaries.h"
 #include "core/runtime/score.h"
 #include "data/loader.h"
 #include "data/tokenizer.h"
 #include "tools/commands.h"
+#include "tools/model_tokenizer.h"
 
 namespace a48::tools {
 namespace {
@@ -52,18 +54,21 @@ const config::Data& data_of_stage(const train::OpenedModel& opened) {
 
 Input read_input(const EvalOptions& options, const train::OpenedModel& opened) {
   Input input;
-  if (!opened.tokenizer_path.empty()) input.tokenizer = data::load_sentencepiece(opened.tokenizer_path);
   const runtime::ModelInfo& info = opened.model->info();
   const std::int64_t length = std::min(info.sequence_length, info.max_positions);
   if (!options.data.empty()) {
     const data::ShardSet shards =
         data::open_shards(options.data, data_of_stage(opened).val_glob, info.vocab_size, info.bos_id);
-    // A sidecar names its tokenizer; shards of others do not, and their ids are no bytes.
-    if (!input.tokenizer && !shards.tokenizer_kind.empty()) input.tokenizer = data::byte_tokenizer();
-    if (input.tokenizer) check_tokenizer(shards, *input.tokenizer, options);
+    input.tokenizer = tokenizer_of(opened);
+    if (input.tokenizer)
+      check_tokenizer(shards, *input.tokenizer, options);
+    else if (!shards.tokenizer_file.empty())  // the model names none: the lengths are those of the shards
+      input.tokenizer = data::load_sentencepiece(shards.tokenizer_file);
+    else if (shards.tokenizer_kind == "bytes")
+      input.tokenizer = data::byte_tokenizer();
     input.pieces = data::evaluation_pieces(shards, length, info.vocab_size, options.pieces);
   } else {
-    if (!input.tokenizer) input.tokenizer = data::byte_tokenizer();
+    input.tokenizer = demand_tokenizer(opened);
     std::vector<std::vector<std::int32_t>> documents;
     for (const std::string& path : options.texts) {
       const std::string text = read_file(path);
@@ -95,7 +100,11 @@ std::string piece_line(const runtime::Piece& ids, std::span<const double> logpro
 
 Outcome score(runtime::LanguageModel& model, const Input& input, const std::string& logprobs_path) {
   std::optional<FileWriter> lines;
-  if (!logprobs_path.empty()) lines.emplace(logprobs_path);
+  if (!logprobs_path.empty()) {
+    const Path path(logprobs_path), folder = path.has_parent_path() ? path.parent_path() : Path(".");
+    remove_stale_temporaries(folder, [&](std::string_view name) { return name == path.filename(); });
+    lines.emplace(path);
+  }
   Outcome outcome;
   model.reset_sparsity();
   const auto begin = std::chrono::steady_clock::now();
@@ -199,6 +208,7 @@ void print_table(const train::OpenedModel& opened, const Input& input, const Out
 }  // namespace
 
 ExitCode run_eval(const EvalOptions& options, const ModelOpener& open) {
+  const TemporariesEndOnSignal unfinished;  // of --logprobs
   set_thread_count(options.threads);
   const train::OpenedModel opened = open(options.model, options.mode);
   const Input input = read_input(options, opened);

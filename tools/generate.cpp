@@ -7,8 +7,8 @@
 #include "core/base/log.h"
 #include "core/base/parallel.h"
 #include "core/runtime/generate.h"
-#include "data/tokenizer.h"
 #include "tools/commands.h"
+#include "tools/model_tokenizer.h"
 
 namespace a48::tools {
 namespace {
@@ -50,12 +50,16 @@ Json report(const GenerateOptions& options, const std::vector<runtime::Generated
 ExitCode run_generate(const GenerateOptions& options, const ModelOpener& open) {
   set_thread_count(options.threads);
   const train::OpenedModel opened = open(options.model, options.mode);
-  const auto tokenizer = opened.tokenizer_path.empty() ? data::byte_tokenizer()
-                                                       : data::load_sentencepiece(opened.tokenizer_path);
+  const auto tokenizer = demand_tokenizer(opened);
   const bool streams = options.prompts.size() == 1 && !options.json;
-  if (streams) std::cout << options.prompts[0] << std::flush;
+  // The prompt is shown with the first text: by then everything about it has been checked.
+  bool shown = false;
+  const auto show = [&](std::string_view text) {
+    std::cout << (shown ? "" : options.prompts[0]) << text << std::flush;
+    shown = true;
+  };
   runtime::TextSink sink;
-  if (streams) sink = [](std::size_t, std::string_view text) { std::cout << text << std::flush; };
+  if (streams) sink = [&](std::size_t, std::string_view text) { show(text); };
 
   const auto begin = std::chrono::steady_clock::now();
   const std::vector<runtime::Generated> results =
@@ -67,7 +71,7 @@ ExitCode run_generate(const GenerateOptions& options, const ModelOpener& open) {
   if (options.json) {
     std::cout << report(options, results, opened, tokens, seconds).dump() << "\n";
   } else if (streams) {
-    std::cout << "\n";
+    show("\n");
   } else {
     for (std::size_t i = 0; i < results.size(); ++i)
       std::cout << "[" << i + 1 << "] " << options.prompts[i] << results[i].text << "\n";

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <limits>
 #include <vector>
 
 #include "core/base/buffer.h"
@@ -128,11 +129,16 @@ Json of_shard(const data::Shard& shard, bool verify, std::int64_t vocabulary) {
 }
 
 Json of_shards(const Path& folder, bool verify) {
-  const data::ShardSet set = data::open_shards(folder, "*.bin", 0);
+  const std::int64_t hashed = verify ? std::numeric_limits<std::int64_t>::max() : data::kHashedBytes;
+  const data::ShardSet set = data::open_shards(folder, "*.bin", 0, {}, hashed);
   Json result = Json::object(), shards = Json::array();
-  for (const auto& shard : set.shards) {
-    shards.push_back(
-        of_shard(*shard, verify, set.vocab_size > 0 ? set.vocab_size : shard->header().tokenizer_size));
+  for (std::size_t i = 0; i < set.shards.size(); ++i) {
+    const data::Shard& shard = *set.shards[i];
+    const Json found = of_shard(shard, verify, set.vocab_size);
+    A48_CHECK(!verify || set.max_ids[i] < 0 || found.at("max_id").as_int() == set.max_ids[i],
+              ErrorKind::check_failed, shard.path().string(), ": the largest id is ",
+              found.at("max_id").as_int(), ", the sidecar says ", set.max_ids[i]);
+    shards.push_back(found);
   }
   result["kind"] = "shards";
   result["folder"] = folder.string();
@@ -202,27 +208,59 @@ Json of_run(const Path& run, bool verify) {
   return result;
 }
 
-Json gather(const InspectOptions& options, const StepReader& data_read_at) {
-  const Path path = options.path;
-  A48_CHECK(fs::exists(path), ErrorKind::bad_input, options.path, " does not exist");
-  if (options.step > 0) return data_read_at(options.path, options.step);
+enum class Kind { run, checkpoint, shards, safetensors, shard };
+
+Kind kind_of(const Path& path) {
+  A48_CHECK(fs::exists(path), ErrorKind::bad_input, path.string(), " does not exist");
   if (fs::is_directory(path)) {
-    if (fs::exists(path / "checkpoints")) return of_run(path, options.verify);
-    if (fs::exists(path / "manifest.json")) return of_checkpoint(path, options.verify);
+    if (fs::exists(path / "checkpoints")) return Kind::run;
+    if (fs::exists(path / "manifest.json")) return Kind::checkpoint;
     const std::vector<Path> files = children(path);
-    if (std::any_of(files.begin(), files.end(),
-                    [](const Path& file) { return file.extension() == ".bin"; })) {
-      return of_shards(path, options.verify);
-    }
+    if (std::any_of(files.begin(), files.end(), [](const Path& file) { return file.extension() == ".bin"; }))
+      return Kind::shards;
   } else if (path.extension() == ".safetensors") {
-    return of_safetensors(path, options.verify);
+    return Kind::safetensors;
   } else if (path.extension() == ".bin") {
-    const data::Shard shard(path);
-    return of_shard(shard, options.verify, shard.header().tokenizer_size);
+    return Kind::shard;
   }
-  fail(ErrorKind::bad_input, options.path,
+  fail(ErrorKind::bad_input, path.string(),
        ": not a run (with checkpoints/), a checkpoint (with manifest.json), a folder of shards, a .bin or a "
        ".safetensors file");
+}
+
+Json contents(Kind kind, const Path& path, bool verify) {
+  switch (kind) {
+    case Kind::run:
+      return of_run(path, verify);
+    case Kind::checkpoint:
+      return of_checkpoint(path, verify);
+    case Kind::shards:
+      return of_shards(path, verify);
+    case Kind::safetensors:
+      return of_safetensors(path, verify);
+    case Kind::shard: {
+      const data::Shard shard(path);
+      return of_shard(shard, verify, shard.header().tokenizer_size);
+    }
+  }
+  return {};
+}
+
+/// With --verify, whatever is wrong with what is there is a check that failed, not an input that is missing.
+Json gather(const InspectOptions& options, const StepReader& data_read_at) {
+  const Path path = options.path;
+  const Kind kind = kind_of(path);
+  if (options.step) {
+    A48_CHECK(kind == Kind::run || kind == Kind::checkpoint, ErrorKind::bad_input, options.path,
+              ": no run or checkpoint; --step asks one which tokens it read");
+    return data_read_at(options.path, *options.step);
+  }
+  try {
+    return contents(kind, path, options.verify);
+  } catch (const Error& error) {
+    if (!options.verify || error.kind() != ErrorKind::bad_input) throw;
+    throw Error(ErrorKind::check_failed, error.what());
+  }
 }
 
 bool is_flat(const Json& value) {

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "a48_version.h"
+#include "core/base/temporaries.h"
 #include "tools/commands.h"
 
 namespace a48::tools {
@@ -34,6 +35,7 @@ void print_summary(const std::string& folder, const Json& sidecar) {
 }  // namespace
 
 ExitCode run_prepare(const PrepareOptions& options) {
+  const TemporariesEndOnSignal unfinished;
   data::PrepareRequest request = options.request;
   request.tool = std::string("a48 ") + kVersion;
   const Json sidecar = data::prepare(request);

@@ -19,6 +19,7 @@ struct Seen {
   std::optional<GenerateOptions> generate;
   std::optional<InspectOptions> inspect;
   std::optional<BenchOptions> bench;
+  std::optional<BenchDecodeOptions> bench_decode;
   std::optional<ConfigOptions> config;
   std::string output;  // on stdout
 };
@@ -40,6 +41,7 @@ Seen parse(const std::vector<std::string>& arguments) {
   commands.generate = keep(seen.generate);
   commands.inspect = keep(seen.inspect);
   commands.bench_train = keep(seen.bench);
+  commands.bench_decode = keep(seen.bench_decode);
   commands.config = keep(seen.config);
   std::ostringstream output;
   std::streambuf* const saved = std::cout.rdbuf(output.rdbuf());
@@ -143,12 +145,47 @@ TEST_CASE("generate: prompts as they are typed, sampling in range") {
   CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--top-p", "0"}),
               "--top-p 0 is out of range; allowed: above 0 up to 1"));
   CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--max-tokens", "0"}), "--max-tokens 0"));
+  CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--stop", ""}), "--stop is empty"));
+}
+
+TEST_CASE("numbers: what is none, not finite or too large is refused with what is allowed") {
+  const auto generate_error = [](const std::string& flag, const std::string& value) {
+    return error_of({"generate", "m", "--prompt", "a", flag, value});
+  };
+  CHECK(
+      holds(generate_error("--temperature", "inf"), "--temperature inf is out of range; allowed: 0 … 1000"));
+  CHECK(holds(generate_error("--temperature", "nan"), "--temperature nan is out of range"));
+  CHECK(holds(generate_error("--temperature", "warm"),
+              "--temperature \"warm\" is not a number; allowed: 0 … 1000"));
+  CHECK(holds(generate_error("--top-k", "2.5"), "--top-k \"2.5\" is not an integer; allowed: 0 (all) … "));
+  CHECK(holds(generate_error("--max-tokens", "99999999999999999999"),
+              "--max-tokens 99999999999999999999 is out of range; allowed: 1 … 1000000000"));
+  CHECK(holds(generate_error("--seed", "9007199254740992"), "allowed: 0 … 9007199254740991"));
+  CHECK(holds(generate_error("--threads", "99999999999"), "allowed: 0 (physical cores) … 4096"));
+  CHECK(holds(generate_error("--threads", ""), "--threads \"\" is not an integer"));
+  CHECK(holds(error_of({"bench", "decode", "m", "--depth", "0,x"}), "--depth \"x\" is not an integer"));
+  CHECK(
+      holds(error_of({"eval", "m", "--text", "t", "--pieces", "10x"}), "--pieces \"10x\" is not an integer"));
+  CHECK(holds(error_of({"prepare", "--out", "d", "--val-fraction", "0.6", "a"}), "allowed: 0 (none) … 0.5"));
+  CHECK(parse({"prepare", "--out", "d", "--val-fraction", "0", "a"}).prepare->request.val_fraction == 0);
+  CHECK(parse({"generate", "m", "--prompt", "a", "--seed", "010"}).generate->seed == 10);
+}
+
+TEST_CASE("overrides: a key that is given twice is refused with both values") {
+  const std::string twice = "run.seed is given twice: run.seed=1 and run.seed=2";
+  CHECK(holds(error_of({"train", "c.json", "run.seed=1", "run.dir=x", "run.seed=2"}), twice));
+  CHECK(holds(error_of({"train", "--resume", "r", "run.seed=1", "run.seed=2"}), twice));
+  CHECK(holds(error_of({"config", "print", "c.json", "run.seed=1", "run.seed=2"}), twice));
 }
 
 TEST_CASE("inspect and bench train") {
   const InspectOptions inspect = *parse({"inspect", "runs/a", "--verify"}).inspect;
   CHECK(inspect.path == "runs/a");
   CHECK(inspect.verify);
+  CHECK_FALSE(inspect.step.has_value());
+  CHECK(parse({"inspect", "runs/a", "--step", "3"}).inspect->step == 3);
+  CHECK(holds(error_of({"inspect", "runs/a", "--step", "0"}),
+              "--step 0 is out of range; allowed: 1 … 1000000000"));
   CHECK_FALSE(inspect.json);
   const BenchOptions bench =
       *parse({"bench", "train", "--preset", "85M", "--modes", "none,a4.8", "--json"}).bench;

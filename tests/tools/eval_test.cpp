@@ -19,9 +19,9 @@ namespace {
 constexpr std::int64_t kVocab = 259;  // of the byte tokenizer
 constexpr std::int64_t kContext = 32;
 
-/// Opens a fake model with the byte tokenizer, or with the one at `tokenizer`.
-ModelOpener fake_opener(const std::string& tokenizer = "") {
-  return [tokenizer](const std::string& path, std::optional<quant::Mode> mode) {
+/// Opens a fake model with the byte tokenizer, or with the one at `tokenizer`; `kind` says another.
+ModelOpener fake_opener(const std::string& tokenizer = "", const std::string& kind = "") {
+  return [tokenizer, kind](const std::string& path, std::optional<quant::Mode> mode) {
     CHECK(path == "runs/fake");
     CHECK(!mode.has_value());
     train::OpenedModel opened;
@@ -29,6 +29,7 @@ ModelOpener fake_opener(const std::string& tokenizer = "") {
     opened.checkpoint = "runs/fake/checkpoints/step-00000007";
     opened.step = 7;
     opened.tokenizer_path = tokenizer;
+    opened.tokenizer_kind = !kind.empty() ? kind : tokenizer.empty() ? "bytes" : "sentencepiece";
     return opened;
   };
 }
@@ -111,7 +112,7 @@ TEST_CASE("eval: shards that name no tokenizer have no bits per byte") {
   const test::TempDir dir;
   test::put_shard(dir / "x_val_000000.bin", {1, 10, 11, 12});
   EvalOptions options = eval_of(dir.path().string());
-  const auto text = [&] { return output_of([&] { return run_eval(options, fake_opener()); }); };
+  const auto text = [&] { return output_of([&] { return run_eval(options, fake_opener("", "unknown")); }); };
   const Json report = Json::parse(text(), "stdout");
   CHECK(report.at("tokens").as_int() == 3);
   CHECK(report.at("bytes").is_null());
@@ -196,6 +197,69 @@ TEST_CASE("eval: another tokenizer, another vocabulary and bad text are refused 
   CHECK_ERROR(eval_text("binary"), ErrorKind::bad_input, "binary", "byte 1");
   CHECK_ERROR(eval_text("empty"), ErrorKind::bad_input, "empty", "no text");
   CHECK_ERROR(eval_text("absent"), ErrorKind::bad_input, "absent");
+}
+
+TEST_CASE("eval, generate: text needs the model's tokenizer, never a guessed one") {
+  const test::TempDir dir;
+  prepare_bytes(dir / "d");
+  test::put(dir / "a.txt", "text");
+  for (const char* kind : {"unknown", "sentencepiece"}) {
+    const ModelOpener open = fake_opener("", kind);
+    GenerateOptions generate;
+    generate.model = "runs/fake";
+    generate.prompts = {"ab"};
+    CHECK_ERROR(output_of([&] { return run_generate(generate, open); }), ErrorKind::bad_input,
+                "step-00000007", "holds no tokenizer.model", "a48 prepare", "a48 eval --data");
+    CHECK_ERROR(output_of([&] { return run_eval(eval_of("", {(dir / "a.txt").string()}), open); }),
+                ErrorKind::bad_input, "holds no tokenizer.model");
+    // Shards hold ids already; their own tokenizer gives the bytes.
+    const auto on_shards = [&] { return run_eval(eval_of((dir / "d").string()), open); };
+    CHECK(Json::parse(output_of(on_shards), "stdout").at("bytes").as_int() > 0);
+  }
+}
+
+TEST_CASE("generate: nothing is printed before everything is checked") {
+  GenerateOptions options;
+  options.model = "runs/fake";
+  options.prompts = {std::string(2 * kContext, 'a')};
+  std::ostringstream text;
+  std::streambuf* const before = std::cout.rdbuf(text.rdbuf());
+  const std::string problem = test::unlike_error([&] { run_generate(options, fake_opener()); },
+                                                 ErrorKind::bad_input, {"prompt 1", "the model's context"});
+  std::cout.rdbuf(before);
+  CHECK(problem == "");
+  CHECK(text.str() == "");
+}
+
+TEST_CASE("inspect: --verify fails with one exit code, whatever differs") {
+  const test::TempDir dir;
+  const StepReader no_steps = [](const std::string&, std::int64_t) { return Json(); };
+  InspectOptions options;
+  options.path = (dir / "d").string();
+  const auto inspect = [&] { return output_of([&] { return run_inspect(options, no_steps); }); };
+  CHECK_ERROR(inspect(), ErrorKind::bad_input, "does not exist");
+  options.verify = true;
+  CHECK_ERROR(inspect(), ErrorKind::bad_input, "does not exist");
+  prepare_bytes(dir / "d");
+  const Path shard = dir / "d" / "d_train_000000.bin", sidecar = dir / "d" / "d.json";
+  CHECK(inspect().find("max_id") != std::string::npos);
+  const std::string whole = read_file(shard), claims = read_file(sidecar);
+  std::string altered = whole;
+  altered.back() = static_cast<char>(altered.back() ^ 1);  // another id, or one that is none
+  test::put(shard, altered);
+  CHECK_ERROR(inspect(), ErrorKind::check_failed, "d_train_000000.bin", "altered");
+  options.verify = false;
+  CHECK_ERROR(inspect(), ErrorKind::bad_input, "altered");
+  options.verify = true;
+  test::put(shard, whole);
+  const std::string claim = "\"max_id\": ";
+  test::put(sidecar, std::string(claims).replace(claims.find(claim), claim.size() + 3, claim + "258"));
+  CHECK_ERROR(inspect(), ErrorKind::check_failed, "d_train_000000.bin", "the largest id is", "says 258");
+  std::filesystem::remove(sidecar);
+  test::put(shard, altered);
+  CHECK_ERROR(inspect(), ErrorKind::check_failed, "the tokenizer has 259 ids");
+  options.path = sidecar.string();
+  CHECK_ERROR(inspect(), ErrorKind::bad_input, "does not exist");
 }
 
 TEST_CASE("eval: --logprobs appears whole or not at all") {

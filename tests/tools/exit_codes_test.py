@@ -5,9 +5,11 @@ and name what is wrong; results go to stdout.
 usage: exit_codes_test.py A48
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 a48 = sys.argv[1]
@@ -29,6 +31,23 @@ def check(code, message, *arguments, stdout=None):
     return output
 
 
+def check_stopped(folder):
+    """A prepare that a signal ends leaves no unfinished file."""
+    text = folder / "long.txt"
+    text.write_text("a line of the long text\n" * 2_000_000)
+    out = folder / "stopped"
+    running = subprocess.Popen([a48, "prepare", "--out", str(out), "--tokenizer", "bytes", str(text)], stderr=subprocess.DEVNULL)
+    while running.poll() is None and not list(out.glob("*.tmp-*")):
+        time.sleep(0.001)
+    running.send_signal(signal.SIGTERM)
+    code = running.wait()
+    left = [path.name for path in out.iterdir()]
+    if code == 0:
+        print("the prepare that was to be stopped had ended already")
+    elif code != -signal.SIGTERM or left:
+        failures.append(f"a48 prepare, stopped by SIGTERM: ended with {code}, left {left}")
+
+
 def main():
     assert check(0, "", "--version").startswith("a48 ")
     assert "train" in check(0, "", "--help")
@@ -46,6 +65,15 @@ def main():
         check(3, str(empty / "none"), "train", "configs/tiny.json", f"run.dir={empty / 'run'}", f"data.path={empty / 'none'}")
         check(3, "none", "eval", str(empty / "none"), "--text", "README.md")
         check(3, "none.txt", "prepare", "--out", str(empty / "out"), str(empty / "none.txt"))
+        text = empty / "text.txt"
+        text.write_text("one line\nand another\n" * 50)
+        check(0, 'text.txt: no line is "***" (--split)', "prepare", "--out", str(empty / "set"), "--tokenizer", "bytes",
+              "--split", "***", str(text))
+        check(0, "", "inspect", str(empty / "set"), "--verify")
+        (empty / "set" / "set_train_000000.bin").write_bytes(b"damaged")
+        check(4, "truncated", "inspect", str(empty / "set"), "--verify")
+        check(3, "truncated", "inspect", str(empty / "set"))
+        check_stopped(empty)
 
     if Path("/dev/full").exists():
         with open("/dev/full", "wb") as full:
