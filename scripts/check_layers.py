@@ -46,7 +46,7 @@ LIBRARIES = {
     r"nlohmann/": ["core/base/json.cpp"],
     r"openssl/": ["core/base/hash.cpp"],
     r"\w*intrin\.h$|cpuid\.h$": ["core/kernels/cpu", "core/base/cpu.cpp"],
-    r"cuda|cub/|mma\.h": ["core/kernels/cuda", "core/ops/bridge_cuda.cpp", "core/base/host_device.h", "tests/core/quant/device_headers.cu"],
+    r"cuda|cub/|mma\.h": ["core/kernels/cuda", "core/ops/bridge_cuda.cpp", "core/base/host_device.h", "tests/cuda_on_host/runtime.cpp", "tests/core/quant/device_headers.cu"],
     r"sentencepiece": ["data/tokenizer.cpp"],
     r"CLI/": ["tools/cli.cpp"],
     r"httplib\.h": ["tools/serve.cpp"],
@@ -80,11 +80,15 @@ def allowed_of(path):
     """The places that a file may include, its own folder with them; None: no rule for this file."""
     if path.startswith("tests/support/") or path == "tests/main.cpp":
         return ["tests/support"] + FLOORS_0_TO_2 + ["core/runtime", "data"]
+    if path.startswith("tests/cuda_on_host/"):  # the CUDA kernels and their cases, run without a GPU
+        return FLOORS["core/kernels"] + ["core/kernels", "tests/support", "tests/core/kernels", "tests/cuda_on_host"]
     if path.startswith("tests/"):
         tested = floor_of(path[len("tests/"):])
         own = str(Path(path).parent)
         if tested is None:
             return None
+        if own == "tests/core/kernels/cuda":
+            own = "tests/core/kernels"
         return FLOORS[tested] + [tested, "tests/support", own]
     folder = floor_of(path)
     return None if folder is None else FLOORS[folder] + [folder]

@@ -1,0 +1,23 @@
+// Every CUDA entry by name; only table_cuda.cu includes this.
+#pragma once
+
+#include "core/kernels/cuda/table_cuda.h"
+
+namespace a48::kernels::cuda {
+
+template <typename Args>
+using EntryFunction = void(const Args& args, Stream stream);
+
+EntryFunction<QuantizeArgs> quantize_rows;
+EntryFunction<TopkRows> topk_rows;
+EntryFunction<Pack4Rows> pack4_rows;
+EntryFunction<Unpack4Rows> unpack4_rows;
+EntryFunction<TernaryWordsArgs> ternary_words;
+EntryFunction<TernarizeArgs> ternarize_weight;
+EntryFunction<GemmArgs> gemm_ternary;
+EntryFunction<ScaleArgs> scale_rows;
+EntryFunction<GemvArgs> gemv_ternary;
+EntryFunction<CodesToFloatArgs> codes_to_float;
+EntryFunction<ScaledGradientArgs> scaled_gradient;
+
+}  // namespace a48::kernels::cuda

@@ -1,0 +1,27 @@
+// G2 alone against the ranks of the reference.
+#include "core/quant/reference.h"
+#include "core/quant/topk.h"
+#include "tests/core/kernels/cuda/cuda_test.h"
+
+namespace a48::test {
+
+TEST_CASE("check 11: the mask of TopK equals the ranks, all kinds of rows, NaN and Inf too") {
+  for (const std::int64_t width : {1, 3, 64, 65, 816}) {
+    const Matrix<float> x = matrix_of_all_kinds(width);
+    const std::int64_t rows = x.view().rows;
+    for (const double share : {0.1, 0.25, 0.5, 0.55, 0.75, 1.0}) {
+      const std::int64_t keep = quant::topk_count(share, width);
+      Matrix<std::uint8_t> expected(rows, width);
+      quant::reference_topk_rows(x.view(), keep, expected.view());
+      INFO("width " << width << ", keep " << keep);
+      on_every_order([&] {
+        const DeviceMatrix<float> on_device(x.view(), width + width % 3);
+        DeviceMatrix<std::uint8_t> mask(rows, width, width);
+        cuda::table_cuda().topk_rows({on_device.view(), keep, mask.view()}, nullptr);
+        CHECK(rows_difference<std::uint8_t>(mask, expected.view()) == "");
+      });
+    }
+  }
+}
+
+}  // namespace a48::test
