@@ -1,4 +1,5 @@
-// Buffer<T>: aligned, zeroed storage; the only owner of raw memory in the torch-free part.
+// Buffer<T>: aligned, zeroed storage, and PageBuffer, whose pages cost nothing before they are written: the
+// only owners of raw memory in the torch-free part.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +43,25 @@ class Buffer {
   };
   std::unique_ptr<T, Release> data_;
   std::int64_t size_ = 0;
+};
+
+/// Zeroed memory in whole pages of the system, which become resident when they are first written: for storage
+/// that fills up slowly.
+class PageBuffer {
+ public:
+  PageBuffer() = default;
+  /// Error(no_resources) naming the size when the system refuses.
+  explicit PageBuffer(std::int64_t bytes);
+
+  std::uint8_t* data() const { return pages_.get(); }
+  std::int64_t size() const { return pages_.get_deleter().bytes; }
+
+ private:
+  struct Unmap {
+    std::int64_t bytes;
+    void operator()(std::uint8_t* pages) const noexcept;
+  };
+  std::unique_ptr<std::uint8_t, Unmap> pages_;
 };
 
 }  // namespace a48

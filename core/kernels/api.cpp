@@ -2,12 +2,15 @@
 #include "core/kernels/api.h"
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/kernels/cpu/gemm_ternary.h"
 #include "core/kernels/cpu/scratch.h"
 #include "core/kernels/table.h"
+#include "core/quant/half.h"
 #include "core/quant/math.h"
 #include "core/quant/pack.h"
 
@@ -19,6 +22,12 @@ constexpr std::int64_t kTaskElements = 32 * 1024;
 
 /// TopK reads a row about this often (core/quant/topk.h).
 constexpr std::int64_t kTopkPasses = 16;
+
+/// Encoding a head's key and value takes about as long as so many simple operations on one of them.
+constexpr std::int64_t kStorePasses = 8;
+
+/// Integer scores against cached keys stay below 2^24, exact in fp32: 2·127·15·head_dim.
+constexpr std::int64_t kMaxCacheHead = 4096;
 
 /// Units that make up `kTaskElements`, when one of them touches `elements`.
 std::int64_t grain(std::int64_t elements) {
@@ -295,18 +304,189 @@ void attention_rows(const AttentionRows& args) {
   run(table().attention_rows, args, rows * args.heads, 2 * args.head_dim * (positions / rows + 1));
 }
 
+namespace {
+
+/// Threads get whole blocks of vocabulary rows.
+constexpr std::int64_t kVocabularyBlock = 16;
+
+template <typename Args>
+void run_vocabulary(RangeKernel<Args> kernel, const Args& args, std::int64_t tokens, std::int64_t vocabulary,
+                    std::int64_t width) {
+  parallel_for((vocabulary + kVocabularyBlock - 1) / kVocabularyBlock,
+               grain(kVocabularyBlock * width * tokens), [&](std::int64_t begin, std::int64_t end) {
+                 kernel(args, begin * kVocabularyBlock, std::min(end * kVocabularyBlock, vocabulary));
+               });
+}
+
+}  // namespace
+
+void store_cache_rows(const StoreCacheRows& args) {
+  const std::int64_t width = args.layout.kv_heads * args.layout.head_dim;
+  check_view(args.k, args.k.rows, width, "k");
+  check_view(args.v, args.k.rows, width, "v");
+  if (args.q_bits < 16) check_view(args.q, args.k.rows, args.q.cols, "q");
+  for (std::int64_t r = 0; r < args.k.rows; ++r)
+    A48_ASSERT(args.kv[r].length >= 1 && (args.kv[r].first != nullptr) == (args.layout.first_bits != 0),
+               "view of row", r, "length", args.kv[r].length);
+  run(table().store_cache_rows, args, args.k.rows, kStorePasses * width);
+}
+
+namespace {
+
+std::int64_t padded_head(std::int64_t head_dim) {
+  return (head_dim + quant::kCacheBlock - 1) / quant::kCacheBlock * quant::kCacheBlock;
+}
+std::int64_t chunks_of(std::int64_t length) {
+  return (length + quant::kCacheChunk - 1) / quant::kCacheChunk;
+}
+/// Floats of one (row, head, chunk): acc_c, m_c and the fp64 Z_c.
+std::int64_t part_floats(std::int64_t head_dim) { return padded_head(head_dim) + 3; }
+
+}  // namespace
+
+std::int64_t attention_cache_scratch(const CacheLayout& layout, std::int64_t heads, std::int64_t length) {
+  return heads * chunks_of(length) * part_floats(layout.head_dim);
+}
+
+void attention_cache_rows(const AttentionCacheRows& args) {
+  const CacheLayout& layout = args.layout;
+  const std::int64_t width = args.heads * layout.head_dim, rows = args.q.rows;
+  A48_ASSERT(layout.kv_heads > 0 && args.heads > 0 && args.heads % layout.kv_heads == 0, "heads", args.heads,
+             "kv_heads", layout.kv_heads);
+  A48_ASSERT(layout.head_dim > 0 && layout.head_dim <= kMaxCacheHead, "head_dim", layout.head_dim);
+  A48_ASSERT(args.q_bits == 16 || layout.bits < 16, "q_bits", args.q_bits, "bits", layout.bits);
+  check_view(args.q, rows, width, "q");
+  check_view(args.y, rows, width, "y");
+  std::int64_t chunks = 1;
+  for (std::int64_t r = 0; r < rows; ++r) chunks = std::max(chunks, chunks_of(args.kv[r].length));
+  const std::int64_t parts_of_row = args.heads * chunks;
+  const std::int64_t rows_at_once = args.scratch_size / (parts_of_row * part_floats(layout.head_dim));
+  A48_ASSERT(rows == 0 || rows_at_once >= 1, "scratch of", args.scratch_size, "floats for", chunks, "chunks");
+
+  for (std::int64_t first = 0; first < rows; first += rows_at_once) {
+    const std::int64_t count = std::min(rows_at_once, rows - first), parts = count * parts_of_row;
+    AttentionCachePart part{args, chunks, padded_head(layout.head_dim), nullptr, nullptr, args.scratch};
+    part.rows.q = {args.q.row(first), count, width, args.q.stride};
+    part.rows.y = {args.y.row(first), count, width, args.y.stride};
+    part.rows.kv = args.kv + first;
+    part.sum = reinterpret_cast<double*>(part.acc + parts * part.acc_stride);
+    part.max = reinterpret_cast<float*>(part.sum + parts);
+    run(table().attention_cache_sums, part, count * layout.kv_heads * chunks,
+        2 * quant::kCacheChunk * layout.head_dim * (args.heads / layout.kv_heads));
+    run(table().attention_cache_merge, part, count * args.heads, chunks * layout.head_dim);
+  }
+}
+
 void head_rows(const HeadRows& args) {
   check_view(args.weight, args.weight.rows, args.x.cols, "weight");
   check_view(args.x, args.x.rows, args.weight.cols, "x");
   check_view(args.logits, args.x.rows, args.weight.rows, "logits");
   if (args.x.rows == 0 || args.weight.rows == 0) return;
   A48_ASSERT(args.x.cols > 0, "x has no columns");
-  // Threads get whole blocks of weight rows.
-  constexpr std::int64_t kBlock = 16;
-  parallel_for((args.weight.rows + kBlock - 1) / kBlock, grain(kBlock * args.x.cols * args.x.rows),
-               [&](std::int64_t begin, std::int64_t end) {
-                 table().head_rows(args, begin * kBlock, std::min(end * kBlock, args.weight.rows));
-               });
+  run_vocabulary(table().head_rows, args, args.x.rows, args.weight.rows, args.x.cols);
+}
+
+namespace {
+
+bool holds_integers(HeadClass kind) { return kind != HeadClass::f32 && kind != HeadClass::bf16; }
+
+std::int64_t stored_bytes(HeadClass kind, std::int64_t width) {
+  switch (kind) {
+    case HeadClass::f32:
+      return width * 4;
+    case HeadClass::bf16:
+      return width * 2;
+    case HeadClass::i8:
+      return quant::i8_row_bytes(width);
+    case HeadClass::i6:
+      return quant::i6_row_bytes(width);
+    case HeadClass::i4:
+      return quant::i4_row_bytes(width);
+  }
+  return 0;
+}
+
+bool starts_at_lines(const void* data, std::int64_t stride_in_bytes) {
+  return reinterpret_cast<std::uintptr_t>(data) % 64 == 0 && stride_in_bytes % 64 == 0;
+}
+
+void check_head(const HeadWeight& weight) {
+  const std::int64_t bytes = stored_bytes(weight.kind, weight.cols);
+  A48_ASSERT(weight.rows > 0 && weight.cols > 0 && weight.stored.rows == weight.rows &&
+                 weight.stored.cols >= bytes && weight.stored.stride >= bytes &&
+                 starts_at_lines(weight.stored.data, weight.stored.stride),
+             "stored is", weight.stored.rows, "x", weight.stored.cols, "stride", weight.stored.stride,
+             "for a head of", weight.rows, "x", weight.cols);
+  const auto& scale = weight.group_scale;
+  A48_ASSERT(weight.kind != HeadClass::i8 || weight.row_scale != nullptr, "row_scale has no data");
+  A48_ASSERT((weight.kind != HeadClass::i6 && weight.kind != HeadClass::i4) ||
+                 (scale.data != nullptr && scale.rows == weight.rows &&
+                  scale.cols == quant::head_groups(weight.cols) &&
+                  starts_at_lines(scale.data, scale.stride * std::int64_t{sizeof(std::uint16_t)})),
+             "group_scale is", scale.rows, "x", scale.cols, "stride", scale.stride);
+}
+
+}  // namespace
+
+void packed_head_rows(const PackedHeadRows& args) {
+  const HeadWeight& weight = args.weight;
+  check_view(args.x, args.x.rows, weight.cols, "x");
+  check_view(args.logits, args.x.rows, weight.rows, "logits");
+  check_head(weight);
+  constexpr std::int64_t kTokens = 64;  // that are at work together
+  float step[kTokens];
+  std::int32_t code_sum[kTokens];
+  std::uint8_t status[kTokens];
+  for (std::int64_t r = 0; r < args.x.rows; r += kTokens) {
+    const std::int64_t tokens = std::min(kTokens, args.x.rows - r);
+    HeadProduct product{.x = {args.x.row(r), tokens, args.x.cols, args.x.stride},
+                        .weight = weight,
+                        .codes = {},
+                        .step = step,
+                        .code_sum = code_sum,
+                        .logits = {args.logits.row(r), tokens, args.logits.cols, args.logits.stride}};
+    if (holds_integers(weight.kind)) {
+      A48_ASSERT(args.codes.rows >= args.x.rows && args.codes.cols % kCodePadding == 0 &&
+                     args.codes.cols >= weight.cols && args.codes.stride >= args.codes.cols,
+                 "codes", args.codes.rows, "x", args.codes.cols, "stride", args.codes.stride);
+      const Rows<std::int8_t> codes(args.codes.row(r), tokens, weight.cols, args.codes.stride);
+      quantize_rows({product.x, quant::Scheme::int8, 0, codes, step, code_sum, status});
+      for (std::int64_t i = 0; i < tokens; ++i)
+        if (status[i] != kRowFinite) step[i] = std::numeric_limits<float>::quiet_NaN();
+      product.codes = codes;
+    }
+    run_vocabulary(table().packed_head_rows, product, tokens, weight.rows, weight.cols);
+  }
+}
+
+void widen_row(const HeadWeight& weight, std::int64_t v, float* y) {
+  A48_ASSERT(v >= 0 && v < weight.rows, "row", v, "of", weight.rows);
+  const std::uint8_t* stored = weight.stored.row(v);
+  const auto fill = [&](auto value) {
+    for (std::int64_t k = 0; k < weight.cols; ++k) y[k] = value(k);
+  };
+  const auto group_scale = [&](std::int64_t k) {
+    return quant::widen(quant::F16{weight.group_scale.row(v)[k / quant::kHeadGroup]});
+  };
+  switch (weight.kind) {
+    case HeadClass::f32:
+      std::memcpy(y, stored, static_cast<std::size_t>(weight.cols) * sizeof(float));
+      break;
+    case HeadClass::bf16:
+      fill([bf16 = reinterpret_cast<const quant::Bf16*>(stored)](std::int64_t k) { return quant::widen(bf16[k]); });
+      break;
+    case HeadClass::i8:
+      fill([&](std::int64_t k) {
+        return static_cast<float>(static_cast<std::int8_t>(stored[k])) * weight.row_scale[v];
+      });
+      break;
+    case HeadClass::i6:
+      fill([&](std::int64_t k) { return static_cast<float>(quant::i6_at(stored, k)) * group_scale(k); });
+      break;
+    case HeadClass::i4:
+      fill([&](std::int64_t k) { return static_cast<float>(quant::i4_at(stored, k)) * group_scale(k); });
+      break;
+  }
 }
 
 std::int64_t count_zero_codes(Rows<const std::int8_t> codes) {

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 
+#include "core/base/host_device.h"
 #include "core/base/view.h"
+#include "core/quant/cache.h"
 #include "core/quant/pack.h"
 #include "core/quant/scheme.h"
 
@@ -227,6 +229,59 @@ struct AttentionRows {
 };
 void attention_rows(const AttentionRows& args);
 
+/// What a key/value cache keeps of each layer (storage: core/quant/cache.h).
+struct CacheLayout {
+  int bits = 32;       // 32, 16, 4, 3
+  int first_bits = 0;  // 4: the first position has a slot of its own; 0: it is one of the others
+  std::int64_t kv_heads = 0, head_dim = 0;
+};
+/// Keys, or values, of one head in a chunk of 256 positions.
+A48_INLINE constexpr std::int64_t stream_bytes(const CacheLayout& l) {
+  return quant::cache_stream_bytes(l.bits, l.head_dim, quant::kCacheChunk);
+}
+A48_INLINE constexpr std::int64_t first_stream_bytes(const CacheLayout& l) {
+  return l.first_bits == 0 ? 0 : quant::cache_stream_bytes(l.first_bits, l.head_dim, 1);
+}
+/// Bytes behind the last stream that a kernel may read.
+inline constexpr std::int64_t kCacheSlack = 64;
+
+/// The positions 0 … length−1 of one sequence in one layer. In each chunk the heads follow one another, each
+/// with the stream of its keys and that of its values; so do they in `first`.
+struct CacheView {
+  std::uint8_t* const* chunk;  // [⌈length/256⌉]
+  std::int64_t offset;         // of the layer in a chunk, bytes
+  std::uint8_t* first;         // slot of position 0, or nullptr
+  std::int64_t length;         // >= 1
+};
+inline constexpr std::uint8_t kKeyNonFinite = 1, kValueNonFinite = 2, kQueryNonFinite = 3;
+/// Encodes k and v of each row and stores them as position length−1 of its view. status[r] is kRowFinite, or
+/// says what is not finite or overflows fp16 where fp16 is stored; such a row is stored as some finite codes.
+struct StoreCacheRows {
+  CacheLayout layout;
+  int q_bits;               // 16, 8, 4: what the queries will become
+  Rows<const float> q;      // [R, H·hd]: only looked at, when q_bits < 16
+  Rows<const float> k, v;   // [R, KV·hd]
+  const CacheView* kv;      // [R]
+  std::uint8_t* status;     // [R]
+};
+void store_cache_rows(const StoreCacheRows& args);
+
+/// Attention over stored keys and values (numerics.md 5.2), each query row over its view; with 32 bits the
+/// same bits as attention_rows. Threads share out key/value heads and chunks.
+struct AttentionCacheRows {
+  CacheLayout layout;
+  int q_bits;  // 16: not quantized; 8, 4: integer products, with bits 4 and 3 only
+  std::int64_t heads;
+  Rows<const float> q;   // [R, H·hd]
+  const CacheView* kv;   // [R]
+  Rows<float> y;         // [R, H·hd]
+  float* scratch;        // 64-byte aligned, of `scratch_size`
+  std::int64_t scratch_size;  // floats, >= attention_cache_scratch of the longest row
+};
+void attention_cache_rows(const AttentionCacheRows& args);
+/// Floats that one row over `length` positions needs; with more, more rows are worked on at a time.
+std::int64_t attention_cache_scratch(const CacheLayout& layout, std::int64_t heads, std::int64_t length);
+
 /// logits[r, v] = lane sum with fma of x[r, ·]·weight[v, ·] (numerics E3).
 struct HeadRows {
   Rows<const float> x;       // [R, D]
@@ -236,7 +291,8 @@ struct HeadRows {
 void head_rows(const HeadRows& args);
 
 /// The head, and the embedding, as stored (formats.md 9): floats, or integer codes with a scale per row (i8)
-/// or per 32 inputs (i6, i4).
+/// or per 32 inputs (i6, i4). Stored rows, and rows of group scales, start at multiples of 64 bytes and can be
+/// read up to the next one.
 enum class HeadClass : int { f32, bf16, i8, i6, i4 };
 struct HeadWeight {
   HeadClass kind = HeadClass::f32;
@@ -246,7 +302,8 @@ struct HeadWeight {
   Rows<const std::uint16_t> group_scale;  // i6, i4: F16 [V, ⌈D/32⌉]
 };
 /// f32 and bf16: lane sum with fma of x with the (widened) weights. i*: x becomes INT8 absmax codes with step
-/// d; i8: float(Σ q·w)·(d·s_v); i6, i4: the 8 lanes of formats.md 9, then ·d.
+/// d; i8: float(Σ q·w)·(d·s_v); i6, i4: the 8 lanes of formats.md 9, then ·d. A row of x that is not finite
+/// gives no finite logit.
 struct PackedHeadRows {
   Rows<const float> x;  // [R, D]
   HeadWeight weight;
@@ -254,7 +311,7 @@ struct PackedHeadRows {
   Rows<float> logits;       // [R, V]
 };
 void packed_head_rows(const PackedHeadRows& args);
-/// y = row `v` of a stored f32 or bf16 matrix, widened.
+/// y = row `v` of a stored matrix as fp32: floats are widened, codes multiplied with their scale.
 void widen_row(const HeadWeight& weight, std::int64_t v, float* y);
 
 /// Zeros among codes, for sparsity reports; serial.

@@ -30,7 +30,11 @@ KernelTable reference_entries() {
   t.glu_backward_rows = cpu::glu_backward_rows_reference;
   t.rope_rows = cpu::rope_rows_reference;
   t.attention_rows = cpu::attention_rows_reference;
+  t.store_cache_rows = cpu::store_cache_rows_reference;
+  t.attention_cache_sums = cpu::attention_cache_sums_reference;
+  t.attention_cache_merge = cpu::attention_cache_merge_reference;
   t.head_rows = cpu::head_rows_reference;
+  t.packed_head_rows = cpu::packed_head_rows_reference;
   t.gemv_ternary = cpu::gemv_ternary_reference;
   t.gemv_ternary_rows = cpu::gemv_ternary_rows_reference;
   t.gemv_ternary_columns = cpu::gemv_ternary_columns_reference;
@@ -56,7 +60,11 @@ KernelTable portable_entries() {
   t.glu_backward_rows = cpu::glu_backward_rows_portable;
   t.rope_rows = cpu::rope_rows_portable;
   t.attention_rows = cpu::attention_rows_portable;
+  t.store_cache_rows = cpu::store_cache_rows_portable;
+  t.attention_cache_sums = cpu::attention_cache_sums_portable;
+  t.attention_cache_merge = cpu::attention_cache_merge_portable;
   t.head_rows = cpu::head_rows_portable;
+  t.packed_head_rows = cpu::packed_head_rows_portable;
   t.gemv_ternary = cpu::gemv_ternary_portable;
   t.gemv_ternary_rows = cpu::gemv_ternary_rows_portable;
   t.gemv_ternary_columns = cpu::gemv_ternary_columns_portable;
@@ -84,6 +92,7 @@ KernelTable avx2_entries() {
   t.rope_rows = cpu::rope_rows_avx2;
   t.attention_rows = cpu::attention_rows_avx2;
   t.head_rows = cpu::head_rows_avx2;
+  t.packed_head_rows = cpu::packed_head_rows_avx2;
   t.gemm_ternary = &cpu::gemm_ternary_avx2;
 #endif
   return t;
@@ -103,6 +112,7 @@ KernelTable avx512_entries() {
   t.glu_backward_rows = cpu::glu_backward_rows_avx512;
   t.attention_rows = cpu::attention_rows_avx512;
   t.head_rows = cpu::head_rows_avx512;
+  t.packed_head_rows = cpu::packed_head_rows_avx512;
   t.gemv_ternary = cpu::gemv_ternary_avx512;
   t.gemv_ternary_rows = cpu::gemv_ternary_rows_avx512;
   t.gemv_ternary_columns = cpu::gemv_ternary_columns_avx512;
@@ -140,7 +150,11 @@ void for_each_entry(Visit visit) {
   visit("glu_backward_rows", &KernelTable::glu_backward_rows);
   visit("rope_rows", &KernelTable::rope_rows);
   visit("attention_rows", &KernelTable::attention_rows);
+  visit("store_cache_rows", &KernelTable::store_cache_rows);
+  visit("attention_cache_sums", &KernelTable::attention_cache_sums);
+  visit("attention_cache_merge", &KernelTable::attention_cache_merge);
   visit("head_rows", &KernelTable::head_rows);
+  visit("packed_head_rows", &KernelTable::packed_head_rows);
   visit("gemv_ternary", &KernelTable::gemv_ternary);
   visit("gemv_ternary_rows", &KernelTable::gemv_ternary_rows);
   visit("gemv_ternary_columns", &KernelTable::gemv_ternary_columns);

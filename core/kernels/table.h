@@ -48,6 +48,27 @@ struct TernaryColumnSums {
   std::int32_t* sums;          // [N rounded up to 256]
 };
 
+/// What a level computes for packed_head_rows. Units: vocabulary rows.
+struct HeadProduct {
+  Rows<const float> x;  // [R, D]
+  HeadWeight weight;
+  Rows<const std::int8_t> codes;  // i*: [R, D], 0 up to a multiple of kCodePadding
+  const float* step;              // i*: [R]
+  const std::int32_t* code_sum;   // i*: [R]
+  Rows<float> logits;             // [R, V]
+};
+
+/// Sums of each (row, head, chunk), and what becomes of them. Entry (row·heads + head)·chunks + chunk of
+/// each array; units: (kv head·chunks + chunk)·rows + row for the sums, rows × heads for the merge.
+struct AttentionCachePart {
+  AttentionCacheRows rows;
+  std::int64_t chunks;      // of the longest row
+  std::int64_t acc_stride;  // floats
+  double* sum;              // Z_c
+  float* max;               // m_c
+  float* acc;               // acc_c
+};
+
 struct GemmTernaryKernel;
 
 struct KernelTable {
@@ -65,7 +86,11 @@ struct KernelTable {
   RangeKernel<GluBackwardRows> glu_backward_rows = nullptr;
   RangeKernel<RopeRows> rope_rows = nullptr;
   RangeKernel<AttentionRows> attention_rows = nullptr;  // units: rows × heads
+  RangeKernel<StoreCacheRows> store_cache_rows = nullptr;
+  RangeKernel<AttentionCachePart> attention_cache_sums = nullptr;
+  RangeKernel<AttentionCachePart> attention_cache_merge = nullptr;
   RangeKernel<HeadRows> head_rows = nullptr;            // units: vocabulary rows
+  RangeKernel<HeadProduct> packed_head_rows = nullptr;  // units: vocabulary rows
   RangeKernel<GemvTernaryRow4> gemv_ternary = nullptr;
   RangeKernel<GemvTernaryRows> gemv_ternary_rows = nullptr;
   RangeKernel<TernaryColumnSums> gemv_ternary_columns = nullptr;

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/base/check.h"
 #include "core/base/fmath.h"
 #include "core/quant/glu.h"
+#include "core/quant/half.h"
 #include "core/quant/math.h"
 #include "core/quant/pack.h"
 #include "core/quant/topk.h"
@@ -127,6 +129,48 @@ void reference_unpack_ternary(TernaryLayout layout, Rows<const std::uint8_t> pac
     }
 }
 
+void reference_pack_i8_rows(Rows<const float> weight, Rows<std::uint8_t> stored, float* scale) {
+  for (std::int64_t v = 0; v < weight.rows; ++v) {
+    scale[v] = statistic_of(Statistic::absmax, weight.row(v), weight.cols) / 127.0f;
+    std::fill(stored.row(v), stored.row(v) + stored.cols, std::uint8_t{0});
+    for (std::int64_t k = 0; k < weight.cols; ++k)
+      stored.row(v)[k] = static_cast<std::uint8_t>(head_code(weight.row(v)[k], scale[v], 127));
+  }
+}
+
+namespace {
+
+template <typename Put>
+void pack_grouped_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale, int most,
+                       Put put) {
+  for (std::int64_t v = 0; v < weight.rows; ++v) {
+    const float* row = weight.row(v);
+    std::fill(stored.row(v), stored.row(v) + stored.cols, std::uint8_t{0});
+    for (std::int64_t first = 0; first < weight.cols; first += kHeadGroup) {
+      const std::int64_t count = std::min(kHeadGroup, weight.cols - first);
+      const F16 step =
+          to_f16(statistic_of(Statistic::absmax, row + first, count) / static_cast<float>(most));
+      scale.row(v)[first / kHeadGroup] = step.bits;
+      for (std::int64_t k = first; k < first + count; ++k)
+        put(stored.row(v), k, head_code(row[k], widen(step), most));
+    }
+  }
+}
+
+}  // namespace
+
+void reference_pack_i4_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale) {
+  pack_grouped_rows(weight, stored, scale, 7, put_i4);
+  for (std::int64_t v = 0; v < weight.rows; ++v)
+    for (std::int64_t k = weight.cols; k < 2 * stored.cols; ++k) put_i4(stored.row(v), k, 0);
+}
+
+void reference_pack_i6_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale) {
+  pack_grouped_rows(weight, stored, scale, 31, put_i6);
+  for (std::int64_t v = 0; v < weight.rows; ++v)
+    for (std::int64_t k = weight.cols; k < stored.cols / 96 * 128; ++k) put_i6(stored.row(v), k, 0);
+}
+
 void reference_codes_to_float(Scheme scheme, Rows<const std::int8_t> codes, Rows<const std::uint8_t> packed,
                               Rows<float> q) {
   std::vector<std::int8_t> unpacked(static_cast<std::size_t>(q.cols));
@@ -242,6 +286,63 @@ void reference_silu_glu_backward_rows(Rows<const float> gate, Rows<const float> 
       dgate.row(r)[k] = d.gate;
       dup.row(r)[k] = d.up;
     }
+}
+
+namespace {
+
+std::uint32_t largest_magnitude(const float* x, std::int64_t count) {
+  return magnitude_bits(statistic_of(Statistic::absmax, x, count));
+}
+
+}  // namespace
+
+bool reference_encode_cache_row(int bits, const float* x, std::int64_t head_dim, std::uint8_t* stored,
+                                F16* gamma) {
+  const std::uint32_t largest = largest_magnitude(x, head_dim);
+  const bool finite = bits == 32 ? largest < kNonFiniteBits : is_finite(cache_gamma(largest));
+  const std::vector<float> zeros(static_cast<std::size_t>(head_dim), 0.0f);
+  if (!finite) x = zeros.data();
+  if (bits == 32) {
+    std::memcpy(stored, x, static_cast<std::size_t>(head_dim) * sizeof(float));
+  } else if (bits == 16) {
+    for (std::int64_t i = 0; i < head_dim; ++i) reinterpret_cast<F16*>(stored)[i] = to_f16(x[i]);
+  } else {
+    *gamma = cache_gamma(largest_magnitude(x, head_dim));
+    std::fill_n(stored, cache_code_bytes(bits, head_dim), std::uint8_t{0});
+    for (std::int64_t i = 0; i < head_dim; ++i)
+      put_cache_code(bits, stored, head_dim, i, encode_cache(bits, x[i], widen(*gamma)));
+  }
+  return finite;
+}
+
+float reference_levels_of_cache_row(int bits, const std::uint8_t* stored, F16 gamma, std::int64_t head_dim,
+                                    float* u) {
+  if (bits == 32) {
+    std::memcpy(u, stored, static_cast<std::size_t>(head_dim) * sizeof(float));
+    return 1.0f;
+  }
+  if (bits == 16) {
+    for (std::int64_t i = 0; i < head_dim; ++i) u[i] = widen(reinterpret_cast<const F16*>(stored)[i]);
+    return 1.0f;
+  }
+  for (std::int64_t i = 0; i < head_dim; ++i)
+    u[i] = static_cast<float>(cache_level(bits, cache_code_at(bits, stored, head_dim, i)));
+  return cache_step(bits, widen(gamma));
+}
+
+float reference_quantize_query(int q_bits, const float* x, std::int64_t head_dim, std::int8_t* codes) {
+  const std::uint32_t largest = largest_magnitude(x, head_dim);
+  const SchemeRow& int8 = row_of(Scheme::int8);
+  const float stat = clamp_statistic(from_bits(largest)), gamma = widen(cache_gamma(largest));
+  for (std::int64_t i = 0; i < head_dim; ++i)
+    codes[i] = static_cast<std::int8_t>(q_bits == 8 ? encode(int8, x[i], inv_of(int8, stat))
+                                                    : cache_level(4, encode_cache(4, x[i], gamma)));
+  return q_bits == 8 ? step_of(int8, stat) : cache_step(4, gamma);
+}
+
+bool reference_query_is_finite(int q_bits, const float* x, std::int64_t head_dim) {
+  const std::uint32_t largest = largest_magnitude(x, head_dim);
+  return q_bits == 4 ? is_finite(cache_gamma(largest)) : largest < kNonFiniteBits;
 }
 
 void reference_rope_rows(Rows<const float> x, Rows<float> y, const std::int32_t* position, std::int64_t heads,

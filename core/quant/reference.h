@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/view.h"
+#include "core/quant/cache.h"
 #include "core/quant/pack.h"
 #include "core/quant/scheme.h"
 
@@ -29,6 +30,12 @@ void reference_unpack4_rows(Scheme scheme, Rows<const std::uint8_t> packed, Rows
 void reference_pack_ternary(TernaryLayout layout, Rows<const std::int8_t> codes, Rows<std::uint8_t> packed);
 /// Error(bad_input) names stored row and byte of a code 3, in padding too.
 void reference_unpack_ternary(TernaryLayout layout, Rows<const std::uint8_t> packed, Rows<std::int8_t> codes);
+/// Head codes of formats.md 9: [V, D] -> bytes [V, i8_row_bytes(D)] with a scale per row; a finite weight is
+/// the caller's promise.
+void reference_pack_i8_rows(Rows<const float> weight, Rows<std::uint8_t> stored, float* scale);
+/// -> bytes [V, i4_row_bytes(D)] or [V, i6_row_bytes(D)] with fp16 scales [V, ⌈D/32⌉].
+void reference_pack_i4_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale);
+void reference_pack_i6_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale);
 /// `packed` is read where the scheme stores 4 bits per code, else `codes`.
 void reference_codes_to_float(Scheme scheme, Rows<const std::int8_t> codes, Rows<const std::uint8_t> packed,
                               Rows<float> q);
@@ -56,6 +63,17 @@ void reference_relu2_glu_backward_rows(Rows<const float> gate, Rows<const float>
                                        Rows<float> dgate, Rows<float> dup);
 void reference_silu_glu_backward_rows(Rows<const float> gate, Rows<const float> up, Rows<const float> dy,
                                       Rows<float> dgate, Rows<float> dup);
+
+/// One head of one cached key or value (core/quant/cache.h): 32, 16, 4 or 3 bits. False, and stored as zeros,
+/// where it is not finite or overflows fp16. gamma is not touched at 32 and 16 bits.
+bool reference_encode_cache_row(int bits, const float* x, std::int64_t head_dim, std::uint8_t* stored,
+                                F16* gamma);
+/// u of each channel (the stored floats at 32 and 16 bits); returns s (1).
+float reference_levels_of_cache_row(int bits, const std::uint8_t* stored, F16 gamma, std::int64_t head_dim,
+                                    float* u);
+/// Codes of a query head, and its step: 8 = INT8 absmax, 4 = u of the 4-bit cache code; 16: neither.
+float reference_quantize_query(int q_bits, const float* x, std::int64_t head_dim, std::int8_t* codes);
+bool reference_query_is_finite(int q_bits, const float* x, std::int64_t head_dim);
 
 void reference_rope_rows(Rows<const float> x, Rows<float> y, const std::int32_t* position, std::int64_t heads,
                          std::int64_t head_dim, Rows<const float> cos, Rows<const float> sin, bool inverse);

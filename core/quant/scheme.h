@@ -60,6 +60,21 @@ static_assert(
     }(),
     "rows stand in the order of the enum");
 
+/// The codes of cached keys and values, and of queries against them (numerics.md 5.2): unsigned, on a grid
+/// without zero; axis: one head of one token; statistic max|x| as fp16. No slot takes them, so they stand
+/// apart. Formulas and storage: cache.h.
+struct CacheCodeRow {
+  int bits;
+  const char* name;
+  const char* help;
+  int max_code;  // L = 2^bits − 1
+};
+
+inline constexpr std::array<CacheCodeRow, 2> kCacheCodes{{
+    {4, "kv4", "4-bit keys and values, step max|x|/15 per head", 15},
+    {3, "kv3", "3-bit keys and values, step max|x|/7 per head", 7},
+}};
+
 /// The four activation inputs of a block and the weights: which quantizer each uses. A mode is a preset of
 /// these slots.
 struct Slots {

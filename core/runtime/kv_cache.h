@@ -9,12 +9,13 @@
 
 #include "core/base/buffer.h"
 #include "core/base/view.h"
+#include "core/kernels/api.h"
 
 namespace a48::runtime {
 
 struct CacheFormat {
   int kv_bits = 32;  // 32, 16, 4, 3
-  int bos_bits = 4;  // of the first position when kv_bits = 3
+  int bos_bits = 4;  // of the first position when kv_bits = 3: 4, or 3 for no exception
   int q_bits = 16;   // 16 = not quantized, 8, 4; below 16 only with kv_bits 4 or 3
   bool operator==(const CacheFormat&) const = default;
 };
@@ -51,10 +52,28 @@ class KvCache {
   std::int64_t bytes() const;
 
  private:
-  // Filled in with the implementation.
+  void take_chunk(std::size_t sequence);
+  void fit_scratch();
+
   CacheShape shape_;
   CacheFormat format_;
-  std::vector<std::int64_t> lengths_;
+  kernels::CacheLayout layout_;
+  std::int64_t layer_bytes_, first_bytes_;  // of a chunk, of the slots of a sequence's first position
+  std::int64_t reserved_ = 0;               // positions of each sequence
+
+  // A chunk holds 256 positions of one sequence in all layers; chunks_of_[s] are those of sequence s.
+  std::vector<PageBuffer> chunks_;
+  std::vector<std::uint8_t*> free_chunks_;
+  std::vector<std::vector<std::uint8_t*>> chunks_of_;
+  std::vector<Buffer<std::uint8_t>> first_;  // [sequences][layer]
+  std::vector<std::int64_t> lengths_;        // appended rows included
+
+  // The appended rows.
+  std::vector<std::int32_t> row_sequence_;
+  std::vector<std::int64_t> row_position_;
+  std::vector<kernels::CacheView> views_;
+  std::vector<std::uint8_t> status_;
+  Buffer<float> scratch_;
 };
 
 }  // namespace a48::runtime

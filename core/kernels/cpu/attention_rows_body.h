@@ -8,13 +8,12 @@
 #include "core/base/fmath.h"
 #include "core/kernels/api.h"
 #include "core/kernels/cpu/attention_rows.h"
+#include "core/kernels/cpu/chunked_softmax_body.h"
 #include "core/kernels/cpu/dot_rows_body.h"
 #include "core/kernels/cpu/scratch.h"
 
 namespace a48::kernels::cpu {
 namespace {
-
-constexpr std::int64_t padded(std::int64_t count, int unit) { return (count + unit - 1) / unit * unit; }
 
 /// One query head: its query and output, and its keys and values.
 struct Query {
@@ -27,19 +26,17 @@ struct Query {
 
 /// Per-thread memory of one query head; `chunks` of each.
 struct Workspace {
-  double* sum;   // Z_c
-  float* max;    // m_c
-  float* acc;    // acc_c at acc + c·padded(hd, kWidth)
+  ChunkSums part;
   float* score;  // [kAttentionChunk]; becomes e_t
 
   Workspace(std::int64_t head_dim, std::int64_t chunks) {
     const std::int64_t channels = padded(head_dim, Vector::kWidth);
     const std::int64_t floats = chunks * (channels + 1) + kAttentionChunk;
-    sum = reinterpret_cast<double*>(
+    double* sum = reinterpret_cast<double*>(
         thread_scratch(chunks * std::int64_t{sizeof(double)} + floats * std::int64_t{sizeof(float)}));
-    acc = reinterpret_cast<float*>(sum + chunks);
-    max = acc + chunks * channels;
-    score = max + chunks;
+    float* acc = reinterpret_cast<float*>(sum + chunks);
+    part = {sum, acc + chunks * channels, acc, channels};
+    score = part.max + chunks;
   }
 };
 
@@ -49,23 +46,7 @@ A48_INLINE float chunk_scores(const Query& a, const float* k, int count, float* 
   const Vector sigma = Vector::broadcast(score_scale(a.head_dim));
   for (int t = 0; t < count; t += Vector::kWidth)
     (dot_rows(a.q, k + t * a.stride, a.stride, count - t, a.head_dim) * sigma).store(score + t);
-  const int end = static_cast<int>(padded(count, kLanes));
-  for (int t = count; t < end; ++t) score[t] = -__builtin_inff();
-  Vector max = Vector::load(score);
-  for (int t = Vector::kWidth; t < end; t += Vector::kWidth) max = maximum(max, Vector::load(score + t));
-  return largest_lane(max);
-}
-
-/// score[t] becomes e_t = exp(score[t] − max); returns Z_c.
-A48_INLINE double chunk_exp(float* score, int count, float max) {
-  const Vector m = Vector::broadcast(max);
-  double lane[kLanes] = {};
-  for (int t = 0; t < count; t += kLanes) {
-    for (int g = 0; g < kLanes; g += Vector::kWidth)
-      exp_f32(Vector::load(score + t + g) - m).store(score + t + g);
-    for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<double>(score[t + l]);
-  }
-  return fold_lanes(lane);
+  return close_scores(score, count);
 }
 
 /// acc[i] = fma(e_t, v_t[i], acc[i]) over ascending t for kRegisters·kWidth channels, of which the last
@@ -95,36 +76,15 @@ A48_INLINE void chunk_values(const Query& a, const float* v, const float* e, int
     sum_values<1, false>(e, count, v + d, a.stride, static_cast<int>(a.head_dim - d), acc + d);
 }
 
-/// y = (Σ_c w_c·acc_c)·fp32(1/Z), w_c = exp(m_c − m).
-A48_INLINE void merge_chunks(const Query& a, const Workspace& work, std::int64_t chunks) {
-  float max = work.max[0];
-  for (std::int64_t c = 1; c < chunks; ++c) max = work.max[c] > max ? work.max[c] : max;
-  double sum = 0.0;
-  for (std::int64_t c = 0; c < chunks; ++c) {
-    work.max[c] = a48::exp_f32(work.max[c] - max);
-    sum += static_cast<double>(work.max[c]) * work.sum[c];
-  }
-  const Vector inverse = Vector::broadcast(static_cast<float>(1.0 / sum));
-  const std::int64_t channels = padded(a.head_dim, Vector::kWidth);
-  for (std::int64_t d = 0; d < a.head_dim; d += Vector::kWidth) {
-    Vector o = Vector::zero();
-    for (std::int64_t c = 0; c < chunks; ++c)
-      o = multiply_add(Vector::broadcast(work.max[c]), Vector::load(work.acc + c * channels + d), o);
-    const std::int64_t rest = a.head_dim - d;
-    (o * inverse).store_first(a.y + d, static_cast<int>(rest < Vector::kWidth ? rest : Vector::kWidth));
-  }
-}
-
 A48_INLINE void attend(const Query& a, const Workspace& work) {
-  const std::int64_t channels = padded(a.head_dim, Vector::kWidth);
   std::int64_t chunk = 0;
   for (std::int64_t t = 0; t < a.length; t += kAttentionChunk, ++chunk) {
     const int count = static_cast<int>(a.length - t < kAttentionChunk ? a.length - t : kAttentionChunk);
-    work.max[chunk] = chunk_scores(a, a.k + t * a.stride, count, work.score);
-    work.sum[chunk] = chunk_exp(work.score, count, work.max[chunk]);
-    chunk_values(a, a.v + t * a.stride, work.score, count, work.acc + chunk * channels);
+    work.part.max[chunk] = chunk_scores(a, a.k + t * a.stride, count, work.score);
+    work.part.sum[chunk] = chunk_exp(work.score, count, work.part.max[chunk]);
+    chunk_values(a, a.v + t * a.stride, work.score, count, work.part.acc + chunk * work.part.stride);
   }
-  merge_chunks(a, work, chunk);
+  merge_chunks(work.part, chunk, a.head_dim, a.y);
 }
 
 A48_INLINE void attention_rows_body(const AttentionRows& args, std::int64_t begin, std::int64_t end) {

@@ -37,7 +37,14 @@ RangeFunction<GluBackwardRows> glu_backward_rows_reference, glu_backward_rows_po
 RangeFunction<RopeRows> rope_rows_reference, rope_rows_portable, rope_rows_avx2;
 RangeFunction<AttentionRows> attention_rows_reference, attention_rows_portable, attention_rows_avx2,
     attention_rows_avx512;
+RangeFunction<StoreCacheRows> store_cache_rows_reference, store_cache_rows_portable, store_cache_rows_avx2,
+    store_cache_rows_avx512;
+RangeFunction<AttentionCachePart> attention_cache_sums_reference, attention_cache_sums_portable,
+    attention_cache_sums_avx2, attention_cache_sums_avx512, attention_cache_merge_reference,
+    attention_cache_merge_portable, attention_cache_merge_avx2, attention_cache_merge_avx512;
 RangeFunction<HeadRows> head_rows_reference, head_rows_portable, head_rows_avx2, head_rows_avx512;
+RangeFunction<HeadProduct> packed_head_rows_reference, packed_head_rows_portable, packed_head_rows_avx2,
+    packed_head_rows_avx512;
 RangeFunction<GemvTernaryRow4> gemv_ternary_reference, gemv_ternary_portable, gemv_ternary_avx512;
 RangeFunction<GemvTernaryRows> gemv_ternary_rows_reference, gemv_ternary_rows_portable, gemv_ternary_rows_avx512;
 RangeFunction<TernaryColumnSums> gemv_ternary_columns_reference, gemv_ternary_columns_portable,
