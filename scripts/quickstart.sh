@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a clone to a trained BitNet a4.8 model: set-up, build, text, training through both stages, evaluation,
-# a picture of the loss and samples. About 5 minutes of training on 2 cores, after the build.
+# a picture of the loss, samples, and the same model as a packed file. About 5 minutes of training on 2 cores, after the build.
 # usage: scripts/quickstart.sh [--minutes M] [--dir DIR] [--text FILE…] [--vocab-size N] [--fresh]
 #   --minutes M      time to train (default 5); the number of steps follows from the speed of this machine
 #   --dir DIR        where everything is written (default runs/quickstart)
@@ -95,7 +95,7 @@ begin setup "Set-up"
 logged scripts/setup.sh
 
 begin build "Build (10 to 20 minutes the first time on 2 cores)"
-logged scripts/build.sh a48
+logged scripts/build.sh a48 a48-run
 
 begin text "Text"
 if [[ ${#texts[@]} -eq 0 ]]; then
@@ -161,11 +161,21 @@ rm -f "$dir/samples.txt"
     { sed 's/^/  /'; printf '\n\n'; } | tee -a "$dir/samples.txt"
 done
 
+begin packed "Packed model: two bits a weight, run without LibTorch"
+packed=$dir/model.a48
+[[ -s $packed && ! $packed -ot $dir/run/checkpoints/latest ]] || quiet "$a48" export "$dir/run" --out "$packed"
+prompts=$("${report[@]}" prompts "$dir/config.json")
+speed=(--prompt="${prompts%%$'\n'*}" --max-tokens 128 --temperature 0.7 --top-p 0.95 --seed 1 --json)
+"$a48" generate "$dir/run" "${speed[@]}" >"$dir/speed-run.json" 2>>"$log" </dev/null
+build/a48-run generate "$packed" "${speed[@]}" >"$dir/speed-packed.json" 2>>"$log" </dev/null
+logged "${report[@]}" speeds "$dir/run" "$dir/speed-run.json" "$packed" "$dir/speed-packed.json"
+
 log=
 phases_done
 cat <<END
 
 The model      $dir/run           (a48 generate, a48 eval, a48 inspect take this folder)
+Packed model   $packed     (build/a48-run generate, eval, inspect, bench)
 Loss curve     $dir/loss.svg
 Samples        $dir/samples.txt
 Configuration  $dir/config.json   ($a48 train $dir/config.json goes on with it)

@@ -4,6 +4,7 @@
     quickstart_report.py config --data DIR --run DIR --out FILE (--steps N | --minutes M --timing RUN) [TEXT…]
     quickstart_report.py prompts CONFIG.json
     quickstart_report.py tables EVAL.json…      (written by `a48 eval --json`; the first one as staged)
+    quickstart_report.py speeds RUN GENERATED.json PACKED.a48 GENERATED.json      (written by `generate --json`)
 """
 import argparse
 import json
@@ -88,6 +89,20 @@ def print_tables(paths):
     print(aligned(rows))
 
 
+def print_speeds(run, of_run, packed, of_packed):
+    """Size of the weights, and tokens per second of the same prompt: as trained, and packed."""
+    step = (pathlib.Path(run) / "checkpoints" / "latest").read_text(encoding="utf-8").strip()
+    weights = pathlib.Path(run) / "checkpoints" / step / "model.safetensors"
+    rows = [["", "weights", "tokens per second"]]
+    texts = []
+    for name, file, result in (("trained, fp32", weights, of_run), ("packed", pathlib.Path(packed), of_packed)):
+        generated = json.loads(pathlib.Path(result).read_text(encoding="utf-8"))
+        texts.append(generated["results"][0])
+        rows.append([name, f"{file.stat().st_size / 1e6:.2f} MB", f"{generated['tokens'] / generated['seconds']:.0f}"])
+    print(aligned(rows))
+    print(f"\nFrom the packed file: {texts[1]['prompt']}{texts[1]['text']}")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Configuration, prompts and tables of scripts/quickstart.sh.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -104,11 +119,16 @@ def main():
     prompts.add_argument("config")
     tables = commands.add_parser("tables", help="print the tables of results")
     tables.add_argument("evaluations", nargs="+")
+    speeds = commands.add_parser("speeds", help="print sizes and speeds of the trained and the packed model")
+    for name in ("run", "of_run", "packed", "of_packed"):
+        speeds.add_argument(name)
     options = parser.parse_args()
     if options.command == "config":
         write_config(options)
     elif options.command == "prompts":
         print(*json.loads(pathlib.Path(options.config).read_text(encoding="utf-8"))["eval"]["prompts"], sep="\n")
+    elif options.command == "speeds":
+        print_speeds(options.run, options.of_run, options.packed, options.of_packed)
     else:
         print_tables(options.evaluations)
 

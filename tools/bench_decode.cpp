@@ -217,7 +217,7 @@ ExitCode run_make_model(const MakeModelOptions& options) {
   request.mode = quant::row_of(options.mode).name;
   request.head = runtime::head_class_of(options.head);
   request.provenance["made_by"] = "a48 bench make-model";
-  request.provenance["shape"] = options.shape;
+  request.provenance["preset"] = options.shape;
   runtime::write_packed_model(options.out, request, runtime::synthetic_weights(request.model, 1));
   log::info(concat(options.out, ": random weights of the shape ", options.shape, ", ",
                    static_cast<double>(std::filesystem::file_size(options.out)) * 1e-6, " MB"));

@@ -47,6 +47,7 @@ quant::Mode mode_of(const std::string& name) {
        "; allowed: ", joined(mode_names()));
 }
 
+constexpr const char* kModelHelp = "a run, a checkpoint folder, or a packed file NAME.a48";
 const std::vector<std::string> kHeadNames{"f32", "bf16", "i8", "i6", "i4"};
 
 void check_choice(const char* flag, const std::string& value, const std::vector<std::string>& allowed) {
@@ -256,6 +257,19 @@ class CommandLine {
     });
   }
 
+  /// What a packed model, or a checkpoint as one, keeps of keys and values.
+  static void add_cache_format(CLI::App* command, int& kv_bits, int& q_bits) {
+    command
+        ->add_option("--kv-bits", kv_bits,
+                     "keys and values are kept at 32, 16, 4 or 3 bits; 0 = as the model says")
+        ->check(CLI::IsMember({0, 32, 16, 4, 3}))
+        ->capture_default_str();
+    command
+        ->add_option("--q-bits", q_bits, "with --kv-bits 4 or 3: queries at 16 (not quantized), 8 or 4 bits")
+        ->check(CLI::IsMember({16, 8, 4}))
+        ->capture_default_str();
+  }
+
   void add_prepare(const std::function<ExitCode(const PrepareOptions&)>& run) {
     const auto options = std::make_shared<PrepareOptions>();
     data::PrepareRequest& request = options->request;
@@ -332,7 +346,7 @@ class CommandLine {
     CLI::App* const command = add(
         &app_, "eval", "perplexity, bits per byte and sparsity of a model on held-out text",
         "MODEL (--data DIR | --text FILE…) [--mode M]", "runs/tiny --data corpora/tinyshakespeare --mode a8");
-    command->add_option("MODEL", options->model, "a run or a checkpoint folder")->required();
+    command->add_option("MODEL", options->model, kModelHelp)->required();
     command->add_option("--data", options->data, "folder of shards: its validation split");
     command->add_option("--text", options->texts, "text files, each a document");
     command->add_option("--mode", *mode, "quantizers: " + joined(mode_names()) + " (default: as trained)");
@@ -342,6 +356,9 @@ class CommandLine {
                "score this many pieces, evenly spaced; 0 = all");
     add_threads(command, options->threads);
     command->add_flag("--json", options->json, "print one JSON object");
+    add_cache_format(command, options->kv_bits, options->q_bits);
+    command->add_flag("--report", options->report,
+                      "also the loss with keys and values at 16, 4 and 3 bits and queries at 16 and 4");
     on_parsed<EvalOptions>(command, run, options, [mode](EvalOptions& read) {
       A48_CHECK(read.data.empty() != read.texts.empty(), ErrorKind::config,
                 "give one of --data DIR and --text FILE");
@@ -353,13 +370,17 @@ class CommandLine {
     const auto options = std::make_shared<GenerateOptions>();
     const auto mode = std::make_shared<std::string>();
     CLI::App* const command =
-        add(&app_, "generate", "continues a prompt", "MODEL --prompt TEXT [options]",
+        add(&app_, "generate", "continues prompts",
+            "MODEL (--prompt TEXT | --prompts FILE | --interactive) [options]",
             "runs/tiny --prompt \"In the beginning\" --max-tokens 100 --temperature 0.7");
-    command->add_option("MODEL", options->model, "a run or a checkpoint folder")->required();
+    command->add_option("MODEL", options->model, kModelHelp)->required();
     command->add_option("--prompt", options->prompts, "text to continue; repeated: one batch")
-        ->required()
         ->expected(1)
         ->take_all();
+    command->add_option("--prompts", options->prompts_file,
+                        "file of prompts, one a line; NAME.jsonl: JSON strings, or objects with \"prompt\"");
+    command->add_flag("--interactive", options->interactive,
+                      "read prompts from the terminal, one after the other; an empty line ends");
     command->add_option("--stop", options->stop, "end before this text; may be repeated")
         ->expected(1)
         ->take_all();
@@ -374,7 +395,15 @@ class CommandLine {
     command->add_option("--mode", *mode, "quantizers: " + joined(mode_names()) + " (default: as trained)");
     add_threads(command, options->threads);
     command->add_flag("--json", options->json, "print one JSON object");
+    add_cache_format(command, options->kv_bits, options->q_bits);
     on_parsed<GenerateOptions>(command, run, options, [mode](GenerateOptions& read) {
+      const int sources =
+          int{!read.prompts.empty()} + int{!read.prompts_file.empty()} + int{read.interactive};
+      A48_CHECK(sources == 1, ErrorKind::config,
+                sources == 0 ? "a prompt is missing: give one of" : "give only one of",
+                " --prompt TEXT, --prompts FILE and --interactive");
+      A48_CHECK(!read.interactive || !read.json, ErrorKind::config,
+                "--interactive talks to a terminal; --json goes with --prompt and --prompts");
       for (const std::string& stop : read.stop)
         A48_CHECK(!stop.empty(), ErrorKind::config,
                   "--stop is empty; it takes the text before which the output ends");
@@ -536,6 +565,8 @@ class CommandLine {
                "steps before the clock starts, per mode");
     add_number(command, "--steps", request.steps, {1, kMaxBenchSteps}, "timed steps, per mode");
     add_threads(command, request.threads);
+    command->add_flag("--bf16-backward", request.bf16_backward,
+                      "backward products of the quantized modes in bf16 (run.backward_dtype)");
     command->add_flag("--json", options->json, "print one JSON object");
     on_parsed<BenchOptions>(command, run, options, [](BenchOptions& read) {
       const train::BenchRequest& r = read.request;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/exit_code.h"
+#include "core/base/json.h"
 #include "core/quant/scheme.h"
 #include "core/runtime/decoder.h"
 #include "data/prepare.h"
@@ -19,15 +20,21 @@
 
 namespace a48::tools {
 
-/// Opens MODEL, a run or checkpoint folder, in the given mode (unset: as trained). main.cpp hands it to the
-/// subcommands that score or generate, so that these do not depend on what a model is stored in.
+/// Opens a run or checkpoint folder in the given mode (unset: as trained).
 using ModelOpener =
     std::function<train::OpenedModel(const std::string& path, std::optional<quant::Mode> mode)>;
+/// Opens MODEL, a checkpoint or a packed file, with keys, values and queries at fewer bits (unset: as the
+/// model says). main.cpp hands it to the subcommands that score or generate, so that these do not depend on
+/// what a model is stored in.
+using ServingOpener = std::function<train::OpenedModel(
+    const std::string& path, std::optional<quant::Mode> mode, std::optional<runtime::CacheFormat> cache)>;
 
 /// A packed file in the torch-free runtime: what a48-run hands in, and a48 for paths that are such a file.
 train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,
                                std::optional<runtime::CacheFormat> cache = {});
 bool is_packed_file(const std::string& path);
+/// Of --kv-bits and --q-bits; 0 bits: unset.
+std::optional<runtime::CacheFormat> cache_format_of(int kv_bits, int q_bits);
 
 struct PrepareOptions {
   data::PrepareRequest request;
@@ -48,13 +55,17 @@ struct EvalOptions {
   std::string logprobs;             // JSON lines, one per piece; empty = none
   std::int64_t pieces = 0;          // this many, evenly spaced; 0 = all
   int threads = 0;                  // 0 = physical cores
+  int kv_bits = 0, q_bits = 16;     // 0 = as the model says
+  bool report = false;              // with other cache formats too
   bool json = false;
 };
-ExitCode run_eval(const EvalOptions& options, const ModelOpener& open);
+ExitCode run_eval(const EvalOptions& options, const ServingOpener& open);
 
 struct GenerateOptions {
   std::string model;
   std::vector<std::string> prompts;  // --prompt, repeated: one batch
+  std::string prompts_file;          // in place of them: one a line
+  bool interactive = false;          // in place of them: from stdin, one after the other
   std::vector<std::string> stop;     // --stop, repeated: text ends before the first of these
   std::int64_t max_tokens = 128;
   double temperature = 0.8;  // 0 = always the likeliest token
@@ -63,9 +74,10 @@ struct GenerateOptions {
   std::int64_t seed = 1;
   std::optional<quant::Mode> mode;
   int threads = 0;
+  int kv_bits = 0, q_bits = 16;  // 0 = as the model says
   bool json = false;
 };
-ExitCode run_generate(const GenerateOptions& options, const ModelOpener& open);
+ExitCode run_generate(const GenerateOptions& options, const ServingOpener& open);
 
 struct ExportOptions {
   std::string model;               // a run or a checkpoint folder
@@ -87,6 +99,8 @@ struct InspectOptions {
 };
 /// Which tokens a step of a run read; needs the trainer's knowledge, hence handed in by main.cpp.
 using StepReader = std::function<Json(const std::string& run, std::int64_t step)>;
+/// Of a packed model (inspect_packed.cpp).
+Json packed_report(const std::string& path, bool verify);
 ExitCode run_inspect(const InspectOptions& options, const StepReader& data_read_at);
 
 struct BenchOptions {

@@ -15,6 +15,7 @@
 #include "core/base/parallel.h"
 #include "core/base/temporaries.h"
 #include "core/runtime/score.h"
+#include "core/runtime/sparsity.h"
 #include "data/loader.h"
 #include "data/tokenizer.h"
 #include "tools/commands.h"
@@ -128,20 +129,6 @@ Outcome score(runtime::LanguageModel& model, const Input& input, const std::stri
   return outcome;
 }
 
-Json sparsity_json(const runtime::Sparsity& sparsity) {
-  if (!sparsity.measured) return nullptr;
-  Json columns = Json::object();
-  columns["qkv"] = kPercent * sparsity.qkv;
-  columns["out"] = kPercent * sparsity.out;
-  columns["up"] = kPercent * sparsity.up;
-  columns["gate"] = kPercent * sparsity.gate;
-  columns["down"] = kPercent * sparsity.down;
-  columns["overall"] = kPercent * sparsity.overall;
-  columns["gate_output"] = kPercent * sparsity.gate_output;  // no column of the table; up follows from it
-  columns["unit"] = "percent";
-  return columns;
-}
-
 double active_parameters(const runtime::ModelInfo& info, const runtime::Sparsity& sparsity) {
   return sparsity.measured ? sparsity.active_parameters : static_cast<double>(info.non_embedding_parameters);
 }
@@ -160,7 +147,7 @@ Json report(const EvalOptions& options, const train::OpenedModel& opened, const 
   all["nll_per_token"] = outcome.totals.nll_per_token();
   all["perplexity"] = outcome.totals.perplexity();
   all["bits_per_byte"] = input.tokenizer ? Json(outcome.totals.bits_per_byte()) : Json();
-  all["sparsity"] = sparsity_json(outcome.sparsity);
+  all["sparsity"] = runtime::sparsity_json(outcome.sparsity);
   all["active_parameters"] = active_parameters(info, outcome.sparsity);
   all["non_embedding_parameters"] = info.non_embedding_parameters;
   all["seconds"] = outcome.seconds;
@@ -205,18 +192,59 @@ void print_table(const train::OpenedModel& opened, const Input& input, const Out
     print_sparsity_row("paper, 700M", {12.1, 50.0, 66.2, 12.1, 80.9, 42.5}, "390M");
 }
 
+/// Keys and values at fewer bits, queries too (arXiv 2411.04965, section 3.2 and its table of low-bit
+/// attention).
+constexpr runtime::CacheFormat kReported[] = {{16, 4, 16}, {4, 4, 16}, {3, 4, 16}, {4, 4, 4}, {3, 4, 4}};
+
+/// The perplexity of each cache format on the same pieces, beside that of exact attention.
+Json cache_report(const EvalOptions& options, const ServingOpener& open, const Input& input) {
+  Json rows = Json::array();
+  double exact = 0.0;
+  const auto add = [&](const runtime::CacheFormat& format) {
+    const train::OpenedModel opened = open(options.model, options.mode, format);
+    const runtime::Totals totals = score(*opened.model, input, "").totals;
+    if (format.kv_bits == 32) exact = totals.perplexity();
+    Json row = Json::object();
+    row["kv_bits"] = format.kv_bits;
+    row["q_bits"] = format.q_bits;
+    row["nll_per_token"] = totals.nll_per_token();
+    row["perplexity"] = totals.perplexity();
+    row["change_percent"] = kPercent * (totals.perplexity() / exact - 1.0);
+    rows.push_back(std::move(row));
+  };
+  add({32, 4, 16});
+  for (const runtime::CacheFormat& format : kReported) add(format);
+  return rows;
+}
+
+void print_cache_report(const Json& rows) {
+  std::cout << "\nkeys and values   queries   perplexity   change in percent\n";
+  for (const Json& row : rows.as_array())
+    std::cout << std::right << std::setw(9) << row.at("kv_bits").as_int() << " bits" << std::setw(6)
+              << row.at("q_bits").as_int() << " bits" << std::fixed << std::setprecision(3) << std::setw(13)
+              << row.at("perplexity").as_double() << std::setw(20) << row.at("change_percent").as_double()
+              << "\n";
+}
+
 }  // namespace
 
-ExitCode run_eval(const EvalOptions& options, const ModelOpener& open) {
+ExitCode run_eval(const EvalOptions& options, const ServingOpener& open) {
   const TemporariesEndOnSignal unfinished;  // of --logprobs
   set_thread_count(options.threads);
-  const train::OpenedModel opened = open(options.model, options.mode);
+  const train::OpenedModel opened =
+      open(options.model, options.mode, cache_format_of(options.kv_bits, options.q_bits));
   const Input input = read_input(options, opened);
   const Outcome outcome = score(*opened.model, input, options.logprobs);
-  if (options.json)
-    std::cout << report(options, opened, input, outcome).dump() << "\n";
-  else
+  Json caches;
+  if (options.report) caches = cache_report(options, open, input);
+  if (options.json) {
+    Json all = report(options, opened, input, outcome);
+    if (options.report) all["cache_formats"] = std::move(caches);
+    std::cout << all.dump() << "\n";
+  } else {
     print_table(opened, input, outcome);
+    if (options.report) print_cache_report(caches);
+  }
   return ExitCode::done;
 }
 

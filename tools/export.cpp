@@ -14,42 +14,19 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/rng.h"
-#include "core/format/safetensors.h"
 #include "core/quant/reference.h"
 #include "core/runtime/decoder.h"
 #include "core/runtime/pack_model.h"
+#include "tools/checkpoint_masters.h"
 #include "tools/commands.h"
 
 namespace a48::tools {
 namespace {
 
-constexpr const char* kWeights = "model.safetensors";
-
-/// The masters of a checkpoint, by name.
-class Masters {
- public:
-  explicit Masters(const std::string& checkpoint) : file_(Path(checkpoint) / kWeights) {}
-
-  Rows<const float> operator()(const std::string& name) {
-    const format::TensorInfo* info = file_.find(name);
-    A48_CHECK(info != nullptr && info->dtype == "F32" && !info->shape.empty() && info->shape.size() <= 2,
-              ErrorKind::bad_input, "the checkpoint holds no fp32 tensor ", name);
-    const std::span<const std::byte> bytes = file_.bytes(*info);
-    const std::int64_t cols = info->shape.back(), rows = info->shape.size() == 2 ? info->shape[0] : 1;
-    if (values_.size() < rows * cols) values_ = Buffer<float>(rows * cols);
-    std::memcpy(values_.data(), bytes.data(), bytes.size());
-    return {values_.data(), rows, cols};
-  }
-
- private:
-  format::SafetensorsFile file_;
-  Buffer<float> values_;
-};
-
 // --- What is compared
 
 /// Codes and scale of every ternary matrix are those of its master.
-void compare_codes(const runtime::PackedModel& packed, Masters& masters) {
+void compare_codes(const runtime::PackedModel& packed, CheckpointMasters& masters) {
   for (std::size_t layer = 0; layer < packed.layers().size(); ++layer) {
     const runtime::PackedLayer& w = packed.layers()[layer];
     const std::string prefix = concat("model.layers.", layer, ".");
@@ -144,7 +121,8 @@ struct Comparison {
 /// The packed runtime against the trainer's evaluation, bit for bit: with an f32 head as it is; else with
 /// embedding and head rounded to bf16, which an integer head is then compared with by distance.
 Comparison compare_logits(const ExportOptions& options, const runtime::PackRequest& request, const Path& file,
-                          Masters& masters, runtime::LanguageModel& exact, const ModelOpener& open_bf16) {
+                          CheckpointMasters& masters, runtime::LanguageModel& exact,
+                          const ModelOpener& open_bf16) {
   const Probe probe = probe_of(exact.info());
   const std::vector<float> stored = packed_logits(runtime::PackedModel::open(file), probe);
   const std::vector<float> unrounded = logits_of(exact, probe);
@@ -171,21 +149,13 @@ Comparison compare_logits(const ExportOptions& options, const runtime::PackReque
 }
 
 runtime::PackRequest request_of(const ExportOptions& options, const train::OpenedModel& opened) {
-  runtime::PackRequest request;
-  request.model = opened.config.model;
-  request.slots = opened.slots;
-  request.mode = opened.model->info().mode;
+  runtime::PackRequest request = pack_request_of(opened);
   request.head = runtime::head_class_of(options.head);
   request.qkv_gate_layout =
       options.layout == "t2_row" ? quant::TernaryLayout::t2_row : quant::TernaryLayout::t2_row4;
   request.cache = {.kv_bits = options.kv_bits, .bos_bits = 4, .q_bits = options.q_bits};
   runtime::check_cache_format(request.cache);
-  request.tokenizer_kind = opened.tokenizer_path.empty() ? opened.tokenizer_kind : "sentencepiece";
-  if (request.tokenizer_kind == "unknown") request.tokenizer_kind = "none";
-  if (!opened.tokenizer_path.empty()) request.tokenizer_model = read_file(opened.tokenizer_path);
-  request.tokens_seen = opened.tokens;
-  request.sequence_length = opened.model->info().sequence_length;
-  request.source_sha256 = sha256_file(Path(opened.checkpoint) / kWeights);
+  request.source_sha256 = sha256_file(Path(opened.checkpoint) / kCheckpointWeights);
   request.provenance["checkpoint"] = Path(opened.checkpoint).filename().string();
   request.provenance["step"] = opened.step;
   return request;
@@ -211,7 +181,7 @@ std::string megabytes(const Path& file) {
 ExitCode run_export(const ExportOptions& options, const ModelOpener& open, const ModelOpener& open_bf16) {
   const train::OpenedModel opened = open(options.model, options.mode);
   runtime::PackRequest request = request_of(options, opened);
-  Masters masters(opened.checkpoint);
+  CheckpointMasters masters(opened.checkpoint);
   const Temporary draft{options.out + ".draft"};
 
   log::info(concat("packing ", opened.checkpoint, " in mode ", request.mode, ", head ", options.head));
@@ -232,7 +202,7 @@ ExitCode run_export(const ExportOptions& options, const ModelOpener& open, const
   const std::string identity = runtime::PackedModel::open(draft.path, runtime::Verify::full).identity();
   rename_synced(draft.path, options.out);
 
-  const Path weights = Path(opened.checkpoint) / kWeights;
+  const Path weights = Path(opened.checkpoint) / kCheckpointWeights;
   if (options.json) {
     Json all = Json::object();
     all["file"] = options.out;

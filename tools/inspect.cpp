@@ -208,7 +208,7 @@ Json of_run(const Path& run, bool verify) {
   return result;
 }
 
-enum class Kind { run, checkpoint, shards, safetensors, shard };
+enum class Kind { run, checkpoint, shards, safetensors, shard, packed };
 
 Kind kind_of(const Path& path) {
   A48_CHECK(fs::exists(path), ErrorKind::bad_input, path.string(), " does not exist");
@@ -220,6 +220,8 @@ Kind kind_of(const Path& path) {
       return Kind::shards;
   } else if (path.extension() == ".safetensors") {
     return Kind::safetensors;
+  } else if (path.extension() == ".a48") {
+    return Kind::packed;
   } else if (path.extension() == ".bin") {
     return Kind::shard;
   }
@@ -238,6 +240,8 @@ Json contents(Kind kind, const Path& path, bool verify) {
       return of_shards(path, verify);
     case Kind::safetensors:
       return of_safetensors(path, verify);
+    case Kind::packed:
+      return packed_report(path.string(), verify);
     case Kind::shard: {
       const data::Shard shard(path);
       return of_shard(shard, verify, shard.header().tokenizer_size);

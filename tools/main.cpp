@@ -1,17 +1,11 @@
 // The program a48. Flags: cli.cpp; each subcommand: tools/<subcommand>.cpp, which goes down from there
-// (train.cpp to training/trainer.cpp). Here alone an error becomes an exit code.
+// (train.cpp to training/trainer.cpp).
 #include <unistd.h>
 
 #include <cstdlib>
-#include <iostream>
-#include <new>
-#include <string>
-#include <vector>
 
-#include "a48_version.h"
-#include "core/base/check.h"
-#include "core/base/log.h"
-#include "tools/cli.h"
+#include "tools/checkpoint_masters.h"
+#include "tools/program.h"
 
 namespace {
 
@@ -23,48 +17,29 @@ void wait_without_spinning(char** argv) {
   execv("/proc/self/exe", argv);  // returns only where that is not possible: then threads spin
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-a48::ExitCode run(const std::vector<std::string>& arguments) {
-  using namespace a48;
-  tools::Commands commands;
-  commands.prepare = tools::run_prepare;
-  commands.train = tools::run_train;
-  commands.eval = [](const tools::EvalOptions& options) {
-    return tools::run_eval(options, train::open_model);
-  };
-  commands.generate = [](const tools::GenerateOptions& options) {
-    return tools::run_generate(options, train::open_model);
-  };
-  commands.inspect = [](const tools::InspectOptions& options) {
-    return tools::run_inspect(options, train::data_read_at);
-  };
-  commands.bench_train = tools::run_bench_train;
-  commands.config = tools::run_config;
-  const ExitCode code =
-      tools::run_command_line("a48", concat(kVersion, " (commit ", kCommit, ")"), arguments, commands);
-  std::cout.flush();
-  A48_CHECK(std::cout.good(), ErrorKind::no_resources,
-            "cannot write the output: disk full, or the reader is gone");
-  return code;
+a48::train::OpenedModel open_any(const std::string& path, std::optional<a48::quant::Mode> mode,
+                                 std::optional<a48::runtime::CacheFormat> cache) {
+  using namespace a48::tools;
+  if (is_packed_file(path)) return open_packed(path, mode, cache);
+  a48::train::OpenedModel opened = a48::train::open_model(path, mode);
+  return cache ? packed_in_memory(opened, *cache) : std::move(opened);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   wait_without_spinning(argv);
-  using a48::ExitCode;
-  ExitCode code = ExitCode::internal;
-  try {
-    code = run({argv + 1, argv + argc});
-  } catch (const a48::Error& error) {
-    code = a48::exit_code_of(error.kind());
-    a48::log::error(error.what());
-  } catch (const std::bad_alloc&) {
-    code = ExitCode::no_resources;
-    a48::log::error("not enough memory; a smaller model, batch or sequence needs less");
-  } catch (const std::exception& error) {
-    a48::log::error("internal error, please report it: " + first_line(error.what()));
-  }
-  return static_cast<int>(code);
+  using namespace a48::tools;
+  Commands commands = torch_free_commands();
+  commands.train = run_train;
+  commands.eval = [](const EvalOptions& options) { return run_eval(options, open_any); };
+  commands.generate = [](const GenerateOptions& options) { return run_generate(options, open_any); };
+  commands.inspect = [](const InspectOptions& options) {
+    return run_inspect(options, a48::train::data_read_at);
+  };
+  commands.bench_train = run_bench_train;
+  commands.export_model = [](const ExportOptions& options) {
+    return run_export(options, a48::train::open_model, a48::train::open_bf16_model);
+  };
+  return run_program("a48", {argv + 1, argv + argc}, commands);
 }

@@ -1,12 +1,23 @@
 // A packed file as what `eval` and `generate` work on. Next: core/runtime/packed_file.cpp, decoder.cpp.
 #include <filesystem>
 
+#include "core/base/check.h"
 #include "tools/commands.h"
 
 namespace a48::tools {
 
 bool is_packed_file(const std::string& path) {
   return std::filesystem::is_regular_file(path) && std::filesystem::path(path).extension() == ".a48";
+}
+
+std::optional<runtime::CacheFormat> cache_format_of(int kv_bits, int q_bits) {
+  if (kv_bits == 0) {
+    A48_CHECK(q_bits == 16, ErrorKind::config, "--q-bits ", q_bits, " goes with --kv-bits 4 or 3");
+    return std::nullopt;
+  }
+  const runtime::CacheFormat format{kv_bits, 4, q_bits};
+  runtime::check_cache_format(format);
+  return format;
 }
 
 train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,

@@ -33,10 +33,11 @@ Commands torch_free_commands() {
   return commands;
 }
 
-train::OpenedModel open_packed_only(const std::string& path, std::optional<quant::Mode> mode) {
+train::OpenedModel open_packed_only(const std::string& path, std::optional<quant::Mode> mode,
+                                    std::optional<runtime::CacheFormat> cache) {
   A48_CHECK(is_packed_file(path), ErrorKind::bad_input, path,
             ": not a packed model (a file NAME.a48); `a48 export RUN --out model.a48` makes one");
-  return open_packed(path, mode);
+  return open_packed(path, mode, cache);
 }
 
 int run_program(const std::string& name, const std::vector<std::string>& arguments,

@@ -103,6 +103,29 @@ void rms_norm_rows(const RmsNormRows& args) {
   run(table().rms_norm_rows, args, args.x.rows, args.x.cols);
 }
 
+void norm_quantize_rows(const NormQuantizeRows& args) {
+  check_view(args.codes, args.x.rows, args.x.cols, "codes");
+  A48_ASSERT(args.keep >= 0 && args.keep <= args.x.cols, "keep", args.keep, "of", args.x.cols);
+  const std::int64_t width = args.x.cols;
+  parallel_for(args.x.rows, grain((args.keep > 0 ? kTopkPasses : 2) * width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 float* const normed =
+                     reinterpret_cast<float*>(cpu::thread_scratch(width * std::int64_t{sizeof(float)}));
+                 for (std::int64_t r = begin; r < end; ++r) {
+                   table().rms_norm_rows(
+                       {{args.x.row(r), 1, width}, args.gain, args.eps, {normed, 1, width}, nullptr}, 0, 1);
+                   table().quantize_rows({.x = {normed, 1, width},
+                                          .scheme = args.scheme,
+                                          .keep = args.keep,
+                                          .codes = {args.codes.row(r), 1, width},
+                                          .step = args.step + r,
+                                          .code_sum = args.code_sum + r,
+                                          .status = args.status + r},
+                                         0, 1);
+                 }
+               });
+}
+
 void glu_rows(const GluRows& args) {
   check_view(args.up, args.gate.rows, args.gate.cols, "up");
   check_view(args.y, args.gate.rows, args.gate.cols, "y");
@@ -336,9 +359,7 @@ namespace {
 std::int64_t padded_head(std::int64_t head_dim) {
   return (head_dim + quant::kCacheBlock - 1) / quant::kCacheBlock * quant::kCacheBlock;
 }
-std::int64_t chunks_of(std::int64_t length) {
-  return (length + quant::kCacheChunk - 1) / quant::kCacheChunk;
-}
+std::int64_t chunks_of(std::int64_t length) { return (length + quant::kCacheChunk - 1) / quant::kCacheChunk; }
 /// Floats of one (row, head, chunk): acc_c, m_c and the fp64 Z_c.
 std::int64_t part_floats(std::int64_t head_dim) { return padded_head(head_dim) + 3; }
 
@@ -473,7 +494,9 @@ void widen_row(const HeadWeight& weight, std::int64_t v, float* y) {
       std::memcpy(y, stored, static_cast<std::size_t>(weight.cols) * sizeof(float));
       break;
     case HeadClass::bf16:
-      fill([bf16 = reinterpret_cast<const quant::Bf16*>(stored)](std::int64_t k) { return quant::widen(bf16[k]); });
+      fill([bf16 = reinterpret_cast<const quant::Bf16*>(stored)](std::int64_t k) {
+        return quant::widen(bf16[k]);
+      });
       break;
     case HeadClass::i8:
       fill([&](std::int64_t k) {

@@ -171,6 +171,21 @@ struct RmsNormRows {
 };
 void rms_norm_rows(const RmsNormRows& args);
 
+/// RMSNorm, then statistic, optional TopK and codes, a row at a time: x is read once and no normed row is
+/// written to memory. Equal to rms_norm_rows and quantize_rows in turn.
+struct NormQuantizeRows {
+  Rows<const float> x;  // [R, K]
+  const float* gain;    // [K]
+  double eps;
+  quant::Scheme scheme;
+  std::int64_t keep = 0;    // survivors of TopK per row; 0 = all
+  Rows<std::int8_t> codes;  // [R, K]
+  float* step;              // [R]
+  std::int32_t* code_sum;   // [R]
+  std::uint8_t* status;     // [R]
+};
+void norm_quantize_rows(const NormQuantizeRows& args);
+
 /// dx = r·(g ⊙ dy) − x·(r³/K)·Σ(g ⊙ dy ⊙ x); dgain[k] += Σ_r dy·x·r. The same bits for any number of threads.
 struct RmsNormBackwardRows {
   Rows<const float> x, dy;   // [R, K]

@@ -216,11 +216,10 @@ void Decoder::attention(std::int64_t layer) {
   const config::Model& m = model_.model();
   const PackedLayer& w = model_.layers()[static_cast<std::size_t>(layer)];
   const std::int64_t width = m.hidden_size, kv_width = m.kv_heads() * m.head_dim();
-  const Rows<float> x = rows_of(x_, width), normed = rows_of(normed_, width), o = rows_of(o_, width);
+  const Rows<float> x = rows_of(x_, width), o = rows_of(o_, width);
   const Rows<float> q = rows_of(q_, width), k = rows_of(k_, kv_width), v = rows_of(v_, kv_width);
 
-  norm(x, w.input_layernorm, normed);
-  quantize(hidden_input_, normed, qkv_slot_, layer, "self_attn.q_proj");
+  quantize(hidden_input_, x, w.input_layernorm, qkv_slot_, layer, "self_attn.q_proj");
   count_zeros(hidden_input_, counts_.qkv);
   if (one_token()) {
     multiply_token(hidden_input_, {&w.q, &w.k, &w.v}, {q.data, k.data, v.data});
@@ -235,8 +234,7 @@ void Decoder::attention(std::int64_t layer) {
   kernels::rope_rows({k, k, position_.data(), m.kv_heads(), m.head_dim(), cos, sin});
   cache_.attend(layer, q, k, v, o);
 
-  if (w.attn_sub_norm != nullptr) norm(o, w.attn_sub_norm, normed);
-  quantize(hidden_input_, w.attn_sub_norm != nullptr ? normed : o, o_slot_, layer, "self_attn.o_proj");
+  quantize(hidden_input_, o, w.attn_sub_norm, o_slot_, layer, "self_attn.o_proj");
   if (forced_ && one_token()) Forced::put(forced_->out, hidden_input_);
   multiply_columns(hidden_input_, w.o, q, counts_.out);
   add(x, q);
@@ -251,8 +249,7 @@ void Decoder::feed_forward(std::int64_t layer) {
   const Rows<float> x = rows_of(x_, width), normed = rows_of(normed_, width);
   const Rows<float> gate = rows_of(gate_, inner), up = rows_of(up_, inner), f = rows_of(f_, inner);
 
-  norm(x, w.post_attention_layernorm, normed);
-  quantize(hidden_input_, normed, gate_up_slot_, layer, "mlp.gate_proj");
+  quantize(hidden_input_, x, w.post_attention_layernorm, gate_up_slot_, layer, "mlp.gate_proj");
   count_zeros(hidden_input_, counts_.gate);
   if (one_token()) {
     multiply_token(hidden_input_, {&w.gate}, {gate.data});
@@ -270,8 +267,7 @@ void Decoder::feed_forward(std::int64_t layer) {
   }
   kernels::glu_rows({relu2 ? kernels::GluKind::relu2 : kernels::GluKind::silu, gate, up, f});
 
-  if (w.ffn_sub_norm != nullptr) norm(f, w.ffn_sub_norm, gate);
-  quantize(inner_input_, w.ffn_sub_norm != nullptr ? gate : f, down_slot_, layer, "mlp.down_proj");
+  quantize(inner_input_, f, w.ffn_sub_norm, down_slot_, layer, "mlp.down_proj");
   if (forced_ && one_token()) Forced::put(forced_->down, inner_input_);
   multiply_columns(inner_input_, w.down, normed, counts_.down);
   add(x, normed);
@@ -281,9 +277,9 @@ void Decoder::norm(Rows<const float> x, const float* gain, Rows<float> y) {
   kernels::rms_norm_rows({x, gain, model_.model().rms_norm_eps, y, nullptr});
 }
 
-void Decoder::quantize(QuantizedInput& input, Rows<const float> x, const InputSlot& slot, std::int64_t layer,
-                       const char* linear) {
-  const std::int64_t bad = input.quantize(x, slot);
+void Decoder::quantize(QuantizedInput& input, Rows<const float> x, const float* gain, const InputSlot& slot,
+                       std::int64_t layer, const char* linear) {
+  const std::int64_t bad = input.quantize_normed(x, gain, model_.model().rms_norm_eps, slot);
   if (bad >= 0) fail_non_finite(bad, concat("model.layers.", layer, ".", linear, " input"));
 }
 

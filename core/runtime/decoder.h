@@ -61,8 +61,8 @@ class Decoder : public LanguageModel {
   void attention(std::int64_t layer);
   void feed_forward(std::int64_t layer);
   bool one_token() const { return rows_ == 1 && options_.skip_zeros; }
-  void quantize(QuantizedInput& input, Rows<const float> x, const InputSlot& slot, std::int64_t layer,
-                const char* linear);
+  void quantize(QuantizedInput& input, Rows<const float> x, const float* gain, const InputSlot& slot,
+                std::int64_t layer, const char* linear);
   void norm(Rows<const float> x, const float* gain, Rows<float> y);
   void multiply_columns(const QuantizedInput& input, const kernels::TernaryMatrix& matrix, Rows<float> y,
                         ZeroCount& zeros);

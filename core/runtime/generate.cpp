@@ -103,6 +103,10 @@ class Batch {
   /// Feeds the prompts; only their last tokens want logits.
   void prefill() {
     model_.start(static_cast<std::int32_t>(sequences_.size()));
+    std::int64_t longest = 0;
+    for (const Sequence& sequence : sequences_)
+      longest = std::max(longest, static_cast<std::int64_t>(sequence.prompt.size()));
+    model_.reserve(std::min(longest + options_.max_tokens, model_.info().max_positions));
     std::vector<TokenInput> inputs;
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
       for (const std::int32_t id : sequences_[i].prompt)

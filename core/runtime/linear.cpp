@@ -21,33 +21,61 @@ void grow(Buffer<T>& buffer, std::int64_t size) {
   buffer = Buffer<T>(size);
 }
 
+/// Of TopK; 0 = no mask.
+std::int64_t survivors(const InputSlot& slot, std::int64_t width) {
+  return slot.keep < 1.0 ? quant::topk_count(slot.keep, width) : 0;
+}
+
 constexpr int kMostShared = 3;  // q, k, v
 
 }  // namespace
 
-std::int64_t QuantizedInput::quantize(Rows<const float> x, const InputSlot& slot) {
-  const std::int64_t stride = rounded_up(x.cols, kernels::kCodePadding);
-  grow(codes_, x.rows * stride);
-  if (width_ != x.cols && codes_.size() > 0)  // the padding of another width may hold codes
+void QuantizedInput::make_room(std::int64_t rows, std::int64_t width, const InputSlot& slot) {
+  const std::int64_t stride = rounded_up(width, kernels::kCodePadding);
+  grow(codes_, rows * stride);
+  if (width_ != width && codes_.size() > 0)  // the padding of another width may hold codes
     std::memset(codes_.data(), 0, static_cast<std::size_t>(codes_.size()));
-  rows_ = x.rows;
-  width_ = x.cols;
+  rows_ = rows;
+  width_ = width;
   stride_ = stride;
   max_magnitude_ = quant::row_of(slot.scheme).max_magnitude;
   grow(step_, rows_);
   grow(code_sum_, rows_);
   grow(status_, rows_);
+}
+
+std::int64_t QuantizedInput::first_non_finite() const {
+  const std::uint8_t* const end = status_.data() + rows_;
+  const std::uint8_t* const bad = std::find(status_.data(), end, kernels::kRowNonFinite);
+  return bad == end ? -1 : bad - status_.data();
+}
+
+std::int64_t QuantizedInput::quantize(Rows<const float> x, const InputSlot& slot) {
+  make_room(x.rows, x.cols, slot);
   kernels::quantize_rows({.x = x,
                           .scheme = slot.scheme,
-                          .keep = slot.keep < 1.0 ? quant::topk_count(slot.keep, x.cols) : 0,
+                          .keep = survivors(slot, x.cols),
                           .codes = codes(),
                           .step = step_.data(),
                           .code_sum = code_sum_.data(),
                           .status = status_.data()});
-  const std::uint8_t* end = status_.data() + rows_;
-  const std::uint8_t* bad =
-      std::find(static_cast<const std::uint8_t*>(status_.data()), end, kernels::kRowNonFinite);
-  return bad == end ? -1 : bad - status_.data();
+  return first_non_finite();
+}
+
+std::int64_t QuantizedInput::quantize_normed(Rows<const float> x, const float* gain, double eps,
+                                             const InputSlot& slot) {
+  if (gain == nullptr) return quantize(x, slot);
+  make_room(x.rows, x.cols, slot);
+  kernels::norm_quantize_rows({.x = x,
+                               .gain = gain,
+                               .eps = eps,
+                               .scheme = slot.scheme,
+                               .keep = survivors(slot, x.cols),
+                               .codes = codes(),
+                               .step = step_.data(),
+                               .code_sum = code_sum_.data(),
+                               .status = status_.data()});
+  return first_non_finite();
 }
 
 kernels::TokenCodes QuantizedInput::token(std::int64_t row) const {

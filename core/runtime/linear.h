@@ -26,6 +26,8 @@ class QuantizedInput {
  public:
   /// codes, steps and sums of x [R, K]. Returns the first row that holds NaN or infinity, or -1.
   std::int64_t quantize(Rows<const float> x, const InputSlot& slot);
+  /// The same of RMSNorm(x) with `gain`, where that is not nullptr.
+  std::int64_t quantize_normed(Rows<const float> x, const float* gain, double eps, const InputSlot& slot);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t width() const { return width_; }
@@ -39,6 +41,9 @@ class QuantizedInput {
   void multiply(const kernels::TernaryMatrix& matrix, Rows<float> y) const;
 
  private:
+  void make_room(std::int64_t rows, std::int64_t width, const InputSlot& slot);
+  std::int64_t first_non_finite() const;
+
   std::int64_t rows_ = 0, width_ = 0, stride_ = 0;
   int max_magnitude_ = 127;
   Buffer<std::int8_t> codes_;

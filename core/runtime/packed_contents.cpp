@@ -16,20 +16,11 @@ using config::Activation;
 using config::Model;
 
 /// Members of config.json that are spelled as in a run's configuration.
-constexpr std::array kModelKeys{"vocab_size",
-                                "hidden_size",
-                                "intermediate_size",
-                                "num_hidden_layers",
-                                "num_attention_heads",
-                                "num_key_value_heads",
-                                "hidden_act",
-                                "max_position_embeddings",
-                                "rms_norm_eps",
-                                "rope_theta",
-                                "initializer_range",
-                                "tie_word_embeddings",
-                                "bos_token_id",
-                                "eos_token_id"};
+constexpr std::array kModelKeys{
+    "vocab_size",          "hidden_size",         "intermediate_size", "num_hidden_layers",
+    "num_attention_heads", "num_key_value_heads", "hidden_act",        "max_position_embeddings",
+    "rms_norm_eps",        "rope_theta",          "initializer_range", "tie_word_embeddings",
+    "bos_token_id",        "eos_token_id"};
 constexpr std::array kSlotKeys{"weights", "qkv", "o", "gate_up", "down", "topk_keep_o"};
 
 const char* scheme_name(quant::Scheme scheme) { return quant::row_of(scheme).name; }
@@ -77,6 +68,7 @@ void read_model(const Json& config, const Json& a48, PackedContents& contents) {
   run["quant"] = std::move(slots);
   run["stages"] = Json::Array{std::move(stage)};
   run["data"] = std::move(data);
+  run["run"]["dir"] = "none";
   const config::RunConfig loaded = config::load_json(run, "its model");
   contents.model = loaded.model;
   contents.slots = config::slots_of(loaded.stages[0].mode, loaded.stages[0].quant);
@@ -255,12 +247,14 @@ std::vector<PlannedSection> planned_sections(const PackedContents& c) {
 }
 
 bool is_known_section(const std::string& name) {
-  constexpr std::array kOutside{section::kConfig,         section::kGenerationConfig, section::kProvenance,
-                                section::kTokenizerModel, section::kTokenizerJson,    section::kEmbedding,
-                                section::kFinalNorm,      section::kHead,             section::kHeadScales};
-  constexpr std::array kOfLayer{section::kInputNorm, section::kQ,         section::kK,  section::kV,
-                                section::kO,         section::kPostNorm,  section::kUp, section::kGate,
-                                section::kDown,      section::kFfnSubNorm, section::kAttentionSubNorm};
+  constexpr std::array kOutside{
+      section::kConfig,        section::kGenerationConfig, section::kProvenance, section::kTokenizerModel,
+      section::kTokenizerJson, section::kEmbedding,        section::kFinalNorm,  section::kHead,
+      section::kHeadScales};
+  constexpr std::array kOfLayer{
+      section::kInputNorm,       section::kQ,  section::kK,    section::kV,    section::kO,
+      section::kPostNorm,        section::kUp, section::kGate, section::kDown, section::kFfnSubNorm,
+      section::kAttentionSubNorm};
   if (std::ranges::find(kOutside, name) != kOutside.end()) return true;
   const std::string prefix = "model.layers.";
   if (!name.starts_with(prefix)) return false;

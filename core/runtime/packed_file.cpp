@@ -67,9 +67,9 @@ PackedHeader read_header(std::span<const std::byte> file, const std::string& sou
 
 /// Of a section that is no tensor: all numbers of a matrix are zero.
 void check_plain_record(const PackedRecord& r, const Where& where) {
-  require(r.layout == SectionLayout::none && r.group == 0 && r.rows == 0 && r.cols == 0 && r.stride == 0, where,
-          "layout ", static_cast<std::uint32_t>(r.layout), ", group ", r.group, ", rows ", r.rows, ", cols ",
-          r.cols, ", stride ", r.stride, "; expected zeros, since it is no tensor");
+  require(r.layout == SectionLayout::none && r.group == 0 && r.rows == 0 && r.cols == 0 && r.stride == 0,
+          where, "layout ", static_cast<std::uint32_t>(r.layout), ", group ", r.group, ", rows ", r.rows,
+          ", cols ", r.cols, ", stride ", r.stride, "; expected zeros, since it is no tensor");
 }
 
 void check_tensor_record(const PackedRecord& r, const Where& where) {
@@ -91,7 +91,8 @@ void check_tensor_record(const PackedRecord& r, const Where& where) {
 
 void check_ternary_numbers(const PackedRecord& r, const Where& where) {
   if (is_ternary(r.layout)) {
-    require(std::isfinite(r.scale) && r.scale > 0.0f, where, "scale ", r.scale, "; allowed are finite numbers > 0");
+    require(std::isfinite(r.scale) && r.scale > 0.0f, where, "scale ", r.scale,
+            "; allowed are finite numbers > 0");
     require(r.nonzero <= r.rows * r.cols, where, "nonzero ", r.nonzero, " of ", r.rows * r.cols, " weights");
   } else {
     std::uint32_t bits;
@@ -133,7 +134,8 @@ std::vector<PackedRecord> read_records(std::span<const std::byte> file, const Pa
             " + ", r.bytes, " of a file of ", file.size());
     next = aligned(r.offset + r.bytes);
   }
-  require(next == file.size(), Where{source, 3, quoted_section(records.back()), record_offset(records.size() - 1)},
+  require(next == file.size(),
+          Where{source, 3, quoted_section(records.back()), record_offset(records.size() - 1)},
           "the last section ends at byte ", next, " of a file of ", file.size());
   return records;
 }
@@ -153,7 +155,8 @@ int depth_of(const Json& json) {
 /// The records by name, and how to say where one is.
 class Sections {
  public:
-  Sections(std::span<const std::byte> file, const std::vector<PackedRecord>& records, const std::string& source)
+  Sections(std::span<const std::byte> file, const std::vector<PackedRecord>& records,
+           const std::string& source)
       : file_(file), records_(records), source_(source) {
     for (const PackedRecord& record : records) by_name_.emplace(name_of(record), &record);
   }
@@ -168,9 +171,12 @@ class Sections {
             "it is missing");
     return *record;
   }
-  Where where(const PackedRecord& record) const { return {source_, 4, quoted_section(record), record.offset}; }
+  Where where(const PackedRecord& record) const {
+    return {source_, 4, quoted_section(record), record.offset};
+  }
   Where where_in_table(const PackedRecord& record) const {
-    return {source_, 4, quoted_section(record), record_offset(static_cast<std::uint64_t>(&record - records_.data()))};
+    return {source_, 4, quoted_section(record),
+            record_offset(static_cast<std::uint64_t>(&record - records_.data()))};
   }
   const std::byte* data(const PackedRecord& record) const { return file_.data() + record.offset; }
   std::string_view text(const PackedRecord& record) const {
@@ -183,11 +189,14 @@ class Sections {
     require(record.bytes <= kMaxConfigBytes, where(record), record.bytes, " bytes; allowed are ",
             kMaxConfigBytes);
     const Json json = Json::parse(text(record), where(record).text());
-    require(depth_of(json) <= kMaxJsonDepth, where(record), "it nests deeper than ", kMaxJsonDepth, " levels");
+    require(depth_of(json) <= kMaxJsonDepth, where(record), "it nests deeper than ", kMaxJsonDepth,
+            " levels");
     return json;
   }
 
-  const float* floats(const std::string& name) const { return reinterpret_cast<const float*>(data(at(name))); }
+  const float* floats(const std::string& name) const {
+    return reinterpret_cast<const float*>(data(at(name)));
+  }
   const float* floats_or_null(const std::string& name) const {
     return find(name) == nullptr ? nullptr : floats(name);
   }
@@ -223,8 +232,8 @@ class Sections {
   Rows<const std::uint8_t> stored(const PackedRecord& r) const {
     const auto stride = static_cast<std::int64_t>(r.stride);
     return {reinterpret_cast<const std::uint8_t*>(data(r)),
-            stored_rows(r.layout, static_cast<std::int64_t>(r.rows), static_cast<std::int64_t>(r.cols)), stride,
-            stride};
+            stored_rows(r.layout, static_cast<std::int64_t>(r.rows), static_cast<std::int64_t>(r.cols)),
+            stride, stride};
   }
 
   std::span<const std::byte> file_;
@@ -256,8 +265,10 @@ void check_planned(const PackedRecord& r, const PlannedSection& planned, const W
   require(r.flags == 0 || planned.may_be_absent, where, "it is marked as optional and is not");
   require(r.layout == planned.layout, where, "layout ", static_cast<std::uint32_t>(r.layout), "; expected ",
           static_cast<std::uint32_t>(planned.layout));
-  require(r.rows == static_cast<std::uint64_t>(planned.rows) && r.cols == static_cast<std::uint64_t>(planned.cols),
-          where, "shape ", r.rows, " x ", r.cols, "; config.json implies ", planned.rows, " x ", planned.cols);
+  require(r.rows == static_cast<std::uint64_t>(planned.rows) &&
+              r.cols == static_cast<std::uint64_t>(planned.cols),
+          where, "shape ", r.rows, " x ", r.cols, "; config.json implies ", planned.rows, " x ",
+          planned.cols);
 }
 
 /// The sections that this version names are those that config.json implies, in order; others are optional.
@@ -332,7 +343,8 @@ PackedModel PackedModel::open(const Path& path, Verify verify) {
   return model;
 }
 
-PackedModel PackedModel::of_bytes(std::span<const std::byte> bytes, const std::string& source, Verify verify) {
+PackedModel PackedModel::of_bytes(std::span<const std::byte> bytes, const std::string& source,
+                                  Verify verify) {
   A48_ASSERT(reinterpret_cast<std::uintptr_t>(bytes.data()) % kPackedAlignment == 0, source);
   const PackedHeader header = read_header(bytes, source);
   const std::vector<PackedRecord> records = read_records(bytes, header, source);
@@ -360,15 +372,21 @@ PackedModel PackedModel::of_bytes(std::span<const std::byte> bytes, const std::s
   model.cache_format_ = contents.cache;
   model.sequence_length_ = contents.sequence_length;
   model.file_bytes_ = header.file_bytes;
-  model.embedding_ = sections.head_weight(
-      section::kEmbedding,
-      contents.head == kernels::HeadClass::f32 ? kernels::HeadClass::f32 : kernels::HeadClass::bf16);
+  model.embedding_ = sections.head_weight(section::kEmbedding, contents.head == kernels::HeadClass::f32
+                                                                   ? kernels::HeadClass::f32
+                                                                   : kernels::HeadClass::bf16);
   model.head_ = sections.find(section::kHead) == nullptr
                     ? model.embedding_
                     : sections.head_weight(section::kHead, contents.head);
   model.layers_ = read_layers(sections, contents.model.num_hidden_layers);
   model.final_norm_ = sections.floats(section::kFinalNorm);
   for (const PackedRecord& record : records) model.sections_.push_back(describe(record));
+  return model;
+}
+
+PackedModel PackedModel::of_buffer(Buffer<std::byte> bytes, const std::string& source) {
+  PackedModel model = of_bytes(bytes.span(), source, Verify::structure);
+  model.buffer_ = std::move(bytes);
   return model;
 }
 

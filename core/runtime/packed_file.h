@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/buffer.h"
 #include "core/base/files.h"
 #include "core/base/json.h"
 #include "core/config/types.h"
@@ -44,6 +45,9 @@ class PackedModel {
   /// The same for a file's bytes in memory (64-byte aligned), which must outlive the model.
   static PackedModel of_bytes(std::span<const std::byte> bytes, const std::string& source, Verify verify);
 
+  /// The same, and keeps the bytes.
+  static PackedModel of_buffer(Buffer<std::byte> bytes, const std::string& source);
+
   const config::Model& model() const { return model_; }
   const quant::Slots& slots() const { return slots_; }
   const std::string& mode() const { return mode_; }  // "a4.8"
@@ -67,6 +71,7 @@ class PackedModel {
   PackedModel() = default;
 
   MappedFile file_;
+  Buffer<std::byte> buffer_;  // in place of a file
   std::string source_, identity_, mode_, tokenizer_kind_;
   std::string_view tokenizer_model_;
   config::Model model_;

@@ -37,12 +37,19 @@ elif command == "train":
                 log.write(json.dumps({"event": "step", "step": s, "stage": stage, "mode": mode, "loss": 3 - s / steps,
                                       "step_ms": 100.0}) + "\\n")
             log.write(json.dumps({"event": "eval", "step": steps, "as_staged": True, "loss": 2.1, "seconds": 0.5}) + "\\n")
+        (run / "checkpoints" / f"step-{steps:08}").mkdir()
+        (run / "checkpoints" / f"step-{steps:08}" / "model.safetensors").write_text("x" * 4000000)
         (run / "checkpoints" / "latest").write_text(f"step-{steps:08}\\n")
 elif command == "eval":
     mode = arguments[arguments.index("--mode") + 1] if "--mode" in arguments else "a4.8"
     zeros = {"qkv": 0.12, "out": 0.5, "up": 0.66, "gate": 0.12, "down": 0.8, "overall": 0.42}
     print(json.dumps({"mode": mode, "tokens": 1000, "nll_per_token": 2.0, "perplexity": 7.39, "bits_per_byte": 1.5,
                       "sparsity": None if mode == "a16" else zeros, "active_parameters": 1e6}))
+elif command == "export":
+    pathlib.Path(arguments[arguments.index("--out") + 1]).write_text("x" * 250000)
+elif command == "generate" and "--json" in arguments:
+    prompt = next(a for a in arguments if a.startswith("--prompt="))[9:]
+    print(json.dumps({"tokens": 128, "seconds": 0.5, "results": [{"prompt": prompt, "text": " and so on"}]}))
 elif command == "generate":
     print(next(a for a in arguments if a.startswith("--prompt="))[9:] + " and so on")
 """
@@ -60,6 +67,7 @@ class Quickstart(unittest.TestCase):
         self.program("scripts/setup.sh", "#!/bin/sh\necho set up\n")
         self.program("scripts/build.sh", "#!/bin/sh\necho built\n")
         self.program("build/a48", PRETENDED_A48)
+        self.program("build/a48-run", PRETENDED_A48)
         self.text = self.root / "a text.txt"
         self.text.write_text("The first line of it is here.\n" * 50)
 
@@ -82,7 +90,7 @@ class Quickstart(unittest.TestCase):
     def test_whole_run_then_a_second_one(self):
         first = self.quickstart("--text", "a text.txt", "--minutes", "2")
         self.assertEqual(first.returncode, 0, first.stdout)
-        self.assertEqual(self.calls(), ["prepare", "train", "train", "eval", "eval", "eval"] + ["generate"] * 4)
+        self.assertEqual(self.calls(), ["prepare", "train", "train", "eval", "eval", "eval"] + ["generate"] * 4 + ["export"] + ["generate"] * 2)
         config = json.loads((self.root / "runs/quickstart/config.json").read_text())
         # 100 ms a step, 12 evaluations of 0.5 s
         self.assertEqual(config["run"]["max_steps"], 1140)
@@ -90,11 +98,13 @@ class Quickstart(unittest.TestCase):
         picture = (self.root / "runs/quickstart/loss.svg").read_text()
         self.assertTrue(picture.startswith("<svg") and "stage switch" in picture)
         self.assertIn("paper, 700M", first.stdout)
+        self.assertIn("4.00 MB", first.stdout)
+        self.assertIn("0.25 MB", first.stdout)
         self.assertIn("and so on", (self.root / "runs/quickstart/samples.txt").read_text())
 
         second = self.quickstart("--text", "a text.txt", "--minutes", "2")
         self.assertEqual(second.returncode, 0, second.stdout)
-        self.assertEqual(self.calls(), ["train"] + ["generate"] * 4)
+        self.assertEqual(self.calls(), ["train"] + ["generate"] * 6)
 
         other = self.quickstart("--text", "a text.txt", "--minutes", "3")
         self.assertEqual(other.returncode, 2)

@@ -139,7 +139,12 @@ TEST_CASE("generate: prompts as they are typed, sampling in range") {
   CHECK(options.temperature == 0.0);
   CHECK(options.top_k == 5);
   CHECK(options.seed == 9);
-  CHECK(holds(error_of({"generate", "m"}), "--prompt is required"));
+  CHECK(holds(error_of({"generate", "m"}), "a prompt is missing: give one of --prompt TEXT, --prompts FILE"));
+  CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--interactive"}), "give only one of"));
+  CHECK(holds(error_of({"generate", "m", "--interactive", "--json"}), "--json"));
+  CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--kv-bits", "5"}), "5"));
+  CHECK(parse({"generate", "m", "--prompts", "f.txt", "--kv-bits", "3", "--q-bits", "8"}).generate->kv_bits ==
+        3);
   CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--temperature", "-0.1"}),
               "--temperature -0.1 is out of range"));
   CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--top-p", "0"}),

@@ -20,10 +20,12 @@ constexpr std::int64_t kVocab = 259;  // of the byte tokenizer
 constexpr std::int64_t kContext = 32;
 
 /// Opens a fake model with the byte tokenizer, or with the one at `tokenizer`; `kind` says another.
-ModelOpener fake_opener(const std::string& tokenizer = "", const std::string& kind = "") {
-  return [tokenizer, kind](const std::string& path, std::optional<quant::Mode> mode) {
+ServingOpener fake_opener(const std::string& tokenizer = "", const std::string& kind = "") {
+  return [tokenizer, kind](const std::string& path, std::optional<quant::Mode> mode,
+                           std::optional<runtime::CacheFormat> cache) {
     CHECK(path == "runs/fake");
     CHECK(!mode.has_value());
+    CHECK(!cache.has_value());
     train::OpenedModel opened;
     opened.model = std::make_unique<test::FakeModel>(tokenizer.empty() ? kVocab : 400, kContext);
     opened.checkpoint = "runs/fake/checkpoints/step-00000007";
@@ -126,8 +128,9 @@ TEST_CASE("eval: pieces have the model's training length, and shards the name of
   test::put_shard(dir / "x_val_000000.bin", {1, 10, 11, 12});
   test::put_shard(dir / "x_later_000000.bin", std::vector<std::uint32_t>(2 * kContext, 20));
   const auto report_at = [&](std::int64_t step) {
-    const ModelOpener open = [&](const std::string& path, std::optional<quant::Mode> mode) {
-      train::OpenedModel opened = fake_opener()(path, mode);
+    const ServingOpener open = [&](const std::string& path, std::optional<quant::Mode> mode,
+                                   std::optional<runtime::CacheFormat> cache) {
+      train::OpenedModel opened = fake_opener()(path, mode, cache);
       opened.step = step;
       opened.config.run.max_steps = 10;
       opened.config.data.sequence_length = 2;  // of no stage
@@ -180,7 +183,7 @@ TEST_CASE("eval: another tokenizer, another vocabulary and bad text are refused 
     data::prepare(request);
     return request.out;
   };
-  const ModelOpener open = fake_opener((dir / "400.model").string());
+  const ServingOpener open = fake_opener((dir / "400.model").string());
   const auto eval_on = [&](const std::string& folder) {
     return output_of([&] { return run_eval(eval_of(folder), open); });
   };
@@ -204,7 +207,7 @@ TEST_CASE("eval, generate: text needs the model's tokenizer, never a guessed one
   prepare_bytes(dir / "d");
   test::put(dir / "a.txt", "text");
   for (const char* kind : {"unknown", "sentencepiece"}) {
-    const ModelOpener open = fake_opener("", kind);
+    const ServingOpener open = fake_opener("", kind);
     GenerateOptions generate;
     generate.model = "runs/fake";
     generate.prompts = {"ab"};
@@ -267,8 +270,9 @@ TEST_CASE("eval: --logprobs appears whole or not at all") {
   prepare_bytes(dir / "d");
   EvalOptions options = eval_of((dir / "d").string());
   options.logprobs = (dir / "lines").string();
-  const ModelOpener too_long = [&](const std::string& path, std::optional<quant::Mode> mode) {
-    train::OpenedModel opened = fake_opener()(path, mode);
+  const ServingOpener too_long = [&](const std::string& path, std::optional<quant::Mode> mode,
+                                     std::optional<runtime::CacheFormat> cache) {
+    train::OpenedModel opened = fake_opener()(path, mode, cache);
     opened.model = std::make_unique<test::FakeModel>(kVocab, kContext, [](const auto& history, std::int32_t) {
       A48_CHECK(history.size() < 20, ErrorKind::not_finite, "broken in the middle");
       return 0.0f;
