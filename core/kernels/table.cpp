@@ -91,6 +91,9 @@ KernelTable avx2_entries() {
   t.glu_backward_rows = cpu::glu_backward_rows_avx2;
   t.rope_rows = cpu::rope_rows_avx2;
   t.attention_rows = cpu::attention_rows_avx2;
+  t.store_cache_rows = cpu::store_cache_rows_avx2;
+  t.attention_cache_sums = cpu::attention_cache_sums_avx2;
+  t.attention_cache_merge = cpu::attention_cache_merge_avx2;
   t.head_rows = cpu::head_rows_avx2;
   t.packed_head_rows = cpu::packed_head_rows_avx2;
   t.gemm_ternary = &cpu::gemm_ternary_avx2;
@@ -111,6 +114,9 @@ KernelTable avx512_entries() {
   t.glu_rows = cpu::glu_rows_avx512;
   t.glu_backward_rows = cpu::glu_backward_rows_avx512;
   t.attention_rows = cpu::attention_rows_avx512;
+  t.store_cache_rows = cpu::store_cache_rows_avx512;
+  t.attention_cache_sums = cpu::attention_cache_sums_avx512;
+  t.attention_cache_merge = cpu::attention_cache_merge_avx512;
   t.head_rows = cpu::head_rows_avx512;
   t.packed_head_rows = cpu::packed_head_rows_avx512;
   t.gemv_ternary = cpu::gemv_ternary_avx512;

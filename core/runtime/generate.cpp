@@ -1,5 +1,5 @@
 // The decode loop. Each step feeds one token per unfinished prompt and draws the next one from its row of
-// logits.
+// logits. Next, for a packed model: decoder.cpp.
 #include "core/runtime/generate.h"
 
 #include <algorithm>

@@ -11,7 +11,10 @@ from pathlib import Path
 
 TRAINING = ["tools/train.cpp", "training/trainer.cpp", "training/step.cpp", "modules/causal_lm.cpp", "modules/block.cpp",
             "modules/bit_linear.cpp", "core/ops/bit_linear.cpp", "core/kernels/cpu/quantize_rows.cpp", "core/quant/math.h"]
-WALKS = [TRAINING]
+INFERENCE = ["tools/generate.cpp", "core/runtime/generate.cpp", "core/runtime/decoder.cpp", "core/runtime/linear.cpp",
+             "core/kernels/table.cpp", "core/kernels/cpu/gemv_ternary.cpp", "core/kernels/cpu/gemv_ternary_avx2.cpp",
+             "core/quant/pack.h", "core/quant/math.h"]
+WALKS = [TRAINING, INFERENCE]
 
 
 def first_comment(text):
