@@ -1,6 +1,6 @@
 // How codes are stored below one byte each (numerics.md 2): two 4-bit codes per byte, four ternary codes per
 // byte. One word here; loops over rows: reference.h and core/kernels/cpu/pack_rows*. Host and device, always
-// inlined.
+// inlined. What the codes mean: math.h.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Which kernel a product takes. Next: core/kernels/cpu/gemv_ternary.cpp (one token), gemm_ternary.cpp
-// (several).
+// Which kernel a product takes: gemv_ternary* for one token, gemm_ternary for several. Next:
+// core/kernels/table.cpp.
 #include "core/runtime/linear.h"
 
 #include <algorithm>
