@@ -1,5 +1,6 @@
 // The levels and what each of them has: one function a level, one line an operation. What an entry does:
-// api.h; its portable form: cpu/<op>.cpp, such as cpu/gemv_ternary.cpp.
+// api.h; its portable form: cpu/<op>.cpp, such as
+// gemv_ternary.cpp.
 #include "core/kernels/table.h"
 
 #include <array>
