@@ -203,8 +203,9 @@ class Packer {
     A48_CHECK((request.tokenizer_kind == "sentencepiece") == !request.tokenizer_model.empty(),
               ErrorKind::bad_input, "tokenizer \"", request.tokenizer_kind, "\" with a model of ",
               request.tokenizer_model.size(), " bytes");
-    A48_CHECK(request.tokenizer_model.size() <= kMaxTokenizerBytes, ErrorKind::bad_input, "the tokenizer has ",
-              request.tokenizer_model.size(), " bytes; allowed are ", kMaxTokenizerBytes);
+    A48_CHECK(request.tokenizer_model.size() <= kMaxTokenizerBytes, ErrorKind::bad_input,
+              "the tokenizer has ", request.tokenizer_model.size(), " bytes; allowed are ",
+              kMaxTokenizerBytes);
     A48_ASSERT(request.qkv_gate_layout != quant::TernaryLayout::t2_col, "layout of q, k, v, gate");
   }
 
@@ -253,7 +254,8 @@ class Packer {
         r.rows = static_cast<std::uint64_t>(planned.rows);
         r.cols = static_cast<std::uint64_t>(planned.cols);
         r.stride = static_cast<std::uint64_t>(stride);
-        r.bytes = static_cast<std::uint64_t>(stored_rows(planned.layout, planned.rows, planned.cols) * stride);
+        r.bytes =
+            static_cast<std::uint64_t>(stored_rows(planned.layout, planned.rows, planned.cols) * stride);
       } else {
         texts_.back() = text_of(planned.name, request);
         r.bytes = texts_.back().size();
@@ -269,8 +271,8 @@ class Packer {
 
   Rows<const float> tensor(const std::string& name, std::int64_t rows, std::int64_t cols) const {
     const Rows<const float> weight = weights_(name);
-    A48_CHECK(weight.rows == rows && weight.cols == cols, ErrorKind::bad_input, name, ": ", weight.rows, " x ",
-              weight.cols, "; the configuration implies ", rows, " x ", cols);
+    A48_CHECK(weight.rows == rows && weight.cols == cols, ErrorKind::bad_input, name, ": ", weight.rows,
+              " x ", weight.cols, "; the configuration implies ", rows, " x ", cols);
     return weight;
   }
 
@@ -279,9 +281,9 @@ class Packer {
     const bool head = planned.name == section::kHead;
     const Rows<const float> weight = tensor(head ? head_source() : planned.name, planned.rows, planned.cols);
     if (is_ternary(planned.layout)) return write_ternary(planned, weight);
-    const HeadClass kind = head                                     ? contents_.head
+    const HeadClass kind = head                                    ? contents_.head
                            : planned.layout == SectionLayout::bf16 ? HeadClass::bf16
-                                                                    : HeadClass::f32;
+                                                                   : HeadClass::f32;
     if (planned.rows == 1) relative_distance(planned.name, kind, weight);  // finite?
     write_rows(kind, weight);
   }
@@ -289,8 +291,7 @@ class Packer {
   void write_ternary(const PlannedSection& planned, Rows<const float> weight) {
     Buffer<std::int8_t> codes(planned.rows * planned.cols);
     std::uint8_t status = 0;
-    kernels::ternarize_weight(
-        {weight, codes.rows(planned.rows, planned.cols), &section_->scale, &status});
+    kernels::ternarize_weight({weight, codes.rows(planned.rows, planned.cols), &section_->scale, &status});
     A48_CHECK(status == kernels::kRowFinite, ErrorKind::bad_input, planned.name,
               ": a weight that is not finite");
     section_->nonzero = static_cast<std::uint64_t>(
@@ -375,9 +376,9 @@ class Packer {
 
   const Sink* sink_ = nullptr;
   std::uint64_t written_ = 0;
-  PackedRecord* section_ = nullptr;    // at work
-  std::optional<Sha256> hash_;         // of its payload
-  std::vector<std::uint8_t> scales_;   // of the head, its last section
+  PackedRecord* section_ = nullptr;   // at work
+  std::optional<Sha256> hash_;        // of its payload
+  std::vector<std::uint8_t> scales_;  // of the head, its last section
 };
 
 }  // namespace

@@ -72,7 +72,8 @@ std::uint64_t count_ternary_row(const StoredRow& row) {
 
 void check_ternary_padding(const StoredRow& row, std::int64_t byte, int code) {
   if (quant::ternary_at(row.data[byte], code) != 0)
-    require(false, row.at(byte), "padding of code ", quant::ternary_at(row.data[byte], code) + 1, "; expected 1");
+    require(false, row.at(byte), "padding of code ", quant::ternary_at(row.data[byte], code) + 1,
+            "; expected 1");
 }
 
 void check_ternary_row(const StoredRow& row, const PackedRecord& r, std::int64_t stored) {
@@ -132,8 +133,8 @@ void check_tensor(const std::uint8_t* data, const PackedRecord& r, const Where& 
 
 std::string name_of(const PackedRecord& record) {
   const auto allowed = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   };
   std::size_t length = 0;
   while (length < record.name.size() && allowed(record.name[length])) ++length;
