@@ -273,11 +273,11 @@ inline constexpr std::uint8_t kKeyNonFinite = 1, kValueNonFinite = 2, kQueryNonF
 /// says what is not finite or overflows fp16 where fp16 is stored; such a row is stored as some finite codes.
 struct StoreCacheRows {
   CacheLayout layout;
-  int q_bits;               // 16, 8, 4: what the queries will become
-  Rows<const float> q;      // [R, H·hd]: only looked at, when q_bits < 16
-  Rows<const float> k, v;   // [R, KV·hd]
-  const CacheView* kv;      // [R]
-  std::uint8_t* status;     // [R]
+  int q_bits;              // 16, 8, 4: what the queries will become
+  Rows<const float> q;     // [R, H·hd]: only looked at, when q_bits < 16
+  Rows<const float> k, v;  // [R, KV·hd]
+  const CacheView* kv;     // [R]
+  std::uint8_t* status;    // [R]
 };
 void store_cache_rows(const StoreCacheRows& args);
 
@@ -287,10 +287,10 @@ struct AttentionCacheRows {
   CacheLayout layout;
   int q_bits;  // 16: not quantized; 8, 4: integer products, with bits 4 and 3 only
   std::int64_t heads;
-  Rows<const float> q;   // [R, H·hd]
-  const CacheView* kv;   // [R]
-  Rows<float> y;         // [R, H·hd]
-  float* scratch;        // 64-byte aligned, of `scratch_size`
+  Rows<const float> q;        // [R, H·hd]
+  const CacheView* kv;        // [R]
+  Rows<float> y;              // [R, H·hd]
+  float* scratch;             // 64-byte aligned, of `scratch_size`
   std::int64_t scratch_size;  // floats, >= attention_cache_scratch of the longest row
 };
 void attention_cache_rows(const AttentionCacheRows& args);
@@ -306,8 +306,8 @@ struct HeadRows {
 void head_rows(const HeadRows& args);
 
 /// The head, and the embedding, as stored (formats.md 9): floats, or integer codes with a scale per row (i8)
-/// or per 32 inputs (i6, i4). Stored rows, and rows of group scales, start at multiples of 64 bytes and can be
-/// read up to the next one.
+/// or per 32 inputs (i6, i4). Stored rows, and rows of group scales, start at multiples of 64 bytes and can
+/// be read up to the next one.
 enum class HeadClass : int { f32, bf16, i8, i6, i4 };
 struct HeadWeight {
   HeadClass kind = HeadClass::f32;

@@ -141,15 +141,14 @@ void reference_pack_i8_rows(Rows<const float> weight, Rows<std::uint8_t> stored,
 namespace {
 
 template <typename Put>
-void pack_grouped_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale, int most,
-                       Put put) {
+void pack_grouped_rows(Rows<const float> weight, Rows<std::uint8_t> stored, Rows<std::uint16_t> scale,
+                       int most, Put put) {
   for (std::int64_t v = 0; v < weight.rows; ++v) {
     const float* row = weight.row(v);
     std::fill(stored.row(v), stored.row(v) + stored.cols, std::uint8_t{0});
     for (std::int64_t first = 0; first < weight.cols; first += kHeadGroup) {
       const std::int64_t count = std::min(kHeadGroup, weight.cols - first);
-      const F16 step =
-          to_f16(statistic_of(Statistic::absmax, row + first, count) / static_cast<float>(most));
+      const F16 step = to_f16(statistic_of(Statistic::absmax, row + first, count) / static_cast<float>(most));
       scale.row(v)[first / kHeadGroup] = step.bits;
       for (std::int64_t k = first; k < first + count; ++k)
         put(stored.row(v), k, head_code(row[k], widen(step), most));

@@ -63,7 +63,8 @@ void KvCache::reserve(std::int64_t positions) {
   reserved_ = std::max(reserved_, positions);
   std::size_t missing = 0, all = 0;
   for (std::size_t s = 0; s < lengths_.size(); ++s) {
-    const std::size_t wanted = std::max(static_cast<std::size_t>(chunks_for(reserved_)), chunks_of_[s].size());
+    const std::size_t wanted =
+        std::max(static_cast<std::size_t>(chunks_for(reserved_)), chunks_of_[s].size());
     chunks_of_[s].reserve(wanted);
     missing += wanted - chunks_of_[s].size();
     all += wanted;
@@ -134,11 +135,10 @@ void KvCache::attend(std::int64_t layer, Rows<const float> q, Rows<const float> 
     fail(ErrorKind::not_finite, "layer ", layer, ", sequence ", row_sequence_[r], ", position ",
          row_position_[r], ": a ", what, " is not finite",
          format_.kv_bits == 32 ? "" : ", or its magnitude is 65520 or more, above what fp16 holds",
-         "; the model or its input is damaged",
-         format_.kv_bits == 32 ? "" : ", or needs kv_bits 32");
+         "; the model or its input is damaged", format_.kv_bits == 32 ? "" : ", or needs kv_bits 32");
   }
-  kernels::attention_cache_rows({layout_, format_.q_bits, shape_.heads, q, views_.data(), y, scratch_.data(),
-                                 scratch_.size()});
+  kernels::attention_cache_rows(
+      {layout_, format_.q_bits, shape_.heads, q, views_.data(), y, scratch_.data(), scratch_.size()});
 }
 
 std::int64_t KvCache::bytes_per_token() const {

@@ -53,6 +53,14 @@ inline constexpr double kInt4Zeros = 0.001, kInt4Clipped = 0.0005, kInt4Gain = 0
 inline constexpr double kInt8Error = 0.01;
 inline constexpr double kTernaryZeros = 0.002;
 
+/// Relative rms error of mapping A on Gaussian heads against the figures of numerics.md 5.2, as check 27
+/// states it, and a code's distance from its value: half a step, and fp16's rounding of γ.
+inline constexpr double kCacheGaussianError = 0.005;
+inline double cache_code_tolerance(double gamma, int max_code) { return gamma / max_code * (1 + 0x1p-9); }
+
+/// Integer attention against decode-then-dot, relative L2 (numerics.md 9, check 29).
+inline constexpr double kIntegerAttention = 1e-5;
+
 /// Scores of rotated vectors at equal distances, relative to the size of the products (numerics.md 9, check
 /// 19).
 inline constexpr double kRopeScore = 1e-5;

@@ -1,6 +1,6 @@
 // Kernel-internal: attention over stored keys and values for the Vector and the Codes of the including file
-// (codes_*.h). A unit is one key/value head in one chunk of 256 positions; its keys and values are taken apart
-// once for up to kMostQueries of its query heads. The same in obvious loops:
+// (codes_*.h). A unit is one key/value head in one chunk of 256 positions; its keys and values are taken
+// apart once for up to kMostQueries of its query heads. The same in obvious loops:
 // attention_cache_rows_reference.cpp.
 #pragma once
 
@@ -99,12 +99,12 @@ struct FloatRows {
 
 /// Query heads as their products need them, zeros behind hd, and what is made of them; per-thread memory.
 struct Queries {
-  float* x;                       // [kMostQueries][blocks·64]
-  std::int8_t* codes;             // the same, in the order of Codes
-  float scale[kMostQueries];      // σ, or s_q·σ
-  float code_sum[kMostQueries];   // Σ codes
-  float *score, *weight;          // [kMostQueries][kChunk]: becomes e_t; e_t·s_v[t]
-  float *key_step, *value_step;   // [kChunk]
+  float* x;                      // [kMostQueries][blocks·64]
+  std::int8_t* codes;            // the same, in the order of Codes
+  float scale[kMostQueries];     // σ, or s_q·σ
+  float code_sum[kMostQueries];  // Σ codes
+  float *score, *weight;         // [kMostQueries][kChunk]: becomes e_t; e_t·s_v[t]
+  float *key_step, *value_step;  // [kChunk]
 };
 
 /// Σ over channels of query · row t; query m's sum is sums[m·kWidth/kQueries + i].
@@ -181,8 +181,7 @@ A48_INLINE void raw_scores(const Source& keys, int count, const Queries& q, floa
 /// (Σ q·u·scale)·s_k, with Σ q·u = 2·Σ q·code − L·Σ q for integers (all exact in fp32).
 template <bool kInteger>
 A48_INLINE Vector scaled(Vector raw, const Queries& q, int m, int levels, Vector step) {
-  if constexpr (kInteger)
-    raw = raw + raw - Vector::broadcast(q.code_sum[m] * static_cast<float>(levels));
+  if constexpr (kInteger) raw = raw + raw - Vector::broadcast(q.code_sum[m] * static_cast<float>(levels));
   return raw * Vector::broadcast(q.scale[m]) * step;
 }
 
@@ -238,7 +237,8 @@ struct Unit {
   const AttentionCachePart* part;
   std::int64_t row, kv_head, chunk;
   int count;  // positions
-  std::uint8_t *keys, *values, *first_key, *first_value;  // streams; the last two nullptr where there are none
+  std::uint8_t *keys, *values, *first_key,
+      *first_value;  // streams; the last two nullptr where there are none
 };
 
 A48_INLINE void load_float_query(const float* x, std::int64_t head_dim, std::int64_t width, float* to) {
@@ -328,8 +328,7 @@ A48_INLINE void attend_unit(const Unit& unit) {
   const std::int64_t width = keys.blocks * kBlock;
   Queries q;
   const std::int64_t floats = kMostQueries * (width + 2 * kChunk) + 2 * kChunk;
-  q.x = reinterpret_cast<float*>(
-      thread_scratch(std::int64_t{sizeof(float)} * floats + kMostQueries * width));
+  q.x = reinterpret_cast<float*>(thread_scratch(std::int64_t{sizeof(float)} * floats + kMostQueries * width));
   q.codes = reinterpret_cast<std::int8_t*>(q.x + floats);
   q.score = q.x + kMostQueries * width;
   q.weight = q.score + kMostQueries * kChunk;
@@ -342,10 +341,8 @@ A48_INLINE void attend_unit(const Unit& unit) {
   std::int64_t head = unit.kv_head * group;
   const std::int64_t end = head + group;
   if constexpr (kMostQueries >= 4)
-    for (; head + 4 <= end; head += 4)
-      attend_queries<4, kInteger>(unit, keys, value_rows, fk, fv, head, q);
-  for (; head + 2 <= end; head += 2)
-    attend_queries<2, kInteger>(unit, keys, value_rows, fk, fv, head, q);
+    for (; head + 4 <= end; head += 4) attend_queries<4, kInteger>(unit, keys, value_rows, fk, fv, head, q);
+  for (; head + 2 <= end; head += 2) attend_queries<2, kInteger>(unit, keys, value_rows, fk, fv, head, q);
   for (; head < end; ++head) attend_queries<1, kInteger>(unit, keys, value_rows, fk, fv, head, q);
 }
 

@@ -64,9 +64,8 @@ void sum_chunk(const AttentionCachePart& part, std::int64_t row, std::int64_t he
   const float max = *std::max_element(score.begin(), score.end());
   for (float& e : score) e = exp_f32(e - max);
   part.max[at] = max;
-  part.sum[at] = lane_sum<double>(end - begin, [&](std::int64_t t) {
-    return static_cast<double>(score[static_cast<std::size_t>(t)]);
-  });
+  part.sum[at] = lane_sum<double>(
+      end - begin, [&](std::int64_t t) { return static_cast<double>(score[static_cast<std::size_t>(t)]); });
   float* acc = part.acc + at * part.acc_stride;
   std::fill_n(acc, hd, 0.0f);
   for (std::int64_t t = begin; t < end; ++t) {
@@ -93,8 +92,7 @@ void attention_cache_merge_reference(const AttentionCachePart& part, std::int64_
   for (std::int64_t unit = begin; unit < end; ++unit) {
     const std::int64_t row = unit / part.rows.heads, head = unit % part.rows.heads;
     const std::int64_t first = unit * part.chunks;
-    const std::int64_t last =
-        first + (part.rows.kv[row].length + kAttentionChunk - 1) / kAttentionChunk;
+    const std::int64_t last = first + (part.rows.kv[row].length + kAttentionChunk - 1) / kAttentionChunk;
     const float max = *std::max_element(part.max + first, part.max + last);
     float* y = part.rows.y.row(row) + head * hd;
     std::fill_n(y, hd, 0.0f);

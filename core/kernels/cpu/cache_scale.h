@@ -1,5 +1,5 @@
-// Kernel-internal: γ of a head and the product that its cache codes are rounded from (core/quant/cache.h), for
-// the Vector and the codes_*.h of the including file.
+// Kernel-internal: γ of a head and the product that its cache codes are rounded from (core/quant/cache.h),
+// for the Vector and the codes_*.h of the including file.
 #pragma once
 
 #include "core/quant/cache.h"

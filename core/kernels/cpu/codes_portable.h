@@ -24,9 +24,9 @@ A48_INLINE Codes load_block(const std::uint8_t* stored, int h) {
   Codes c;
   for (int i = 0; i < 4 * Vector::kWidth; ++i) {
     const int p = 4 * Vector::kWidth * h + i;
-    c.v[i] = static_cast<std::uint8_t>(
-        kBits == 4 ? stored[p % 32] >> 4 * (p / 32) & 15
-                   : (stored[p % 16] >> 2 * (p / 16) & 3) | (stored[16 + p / 8] >> p % 8 & 1) << 2);
+    c.v[i] = static_cast<std::uint8_t>(kBits == 4 ? stored[p % 32] >> 4 * (p / 32) & 15
+                                                  : (stored[p % 16] >> 2 * (p / 16) & 3) |
+                                                        (stored[16 + p / 8] >> p % 8 & 1) << 2);
   }
   return c;
 }

@@ -46,7 +46,8 @@ RangeFunction<HeadRows> head_rows_reference, head_rows_portable, head_rows_avx2,
 RangeFunction<HeadProduct> packed_head_rows_reference, packed_head_rows_portable, packed_head_rows_avx2,
     packed_head_rows_avx512;
 RangeFunction<GemvTernaryRow4> gemv_ternary_reference, gemv_ternary_portable, gemv_ternary_avx512;
-RangeFunction<GemvTernaryRows> gemv_ternary_rows_reference, gemv_ternary_rows_portable, gemv_ternary_rows_avx512;
+RangeFunction<GemvTernaryRows> gemv_ternary_rows_reference, gemv_ternary_rows_portable,
+    gemv_ternary_rows_avx512;
 RangeFunction<TernaryColumnSums> gemv_ternary_columns_reference, gemv_ternary_columns_portable,
     gemv_ternary_columns_avx512;
 ListFunction<float> list_positive_reference, list_positive_portable, list_positive_avx512;

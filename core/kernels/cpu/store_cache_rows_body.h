@@ -103,8 +103,7 @@ A48_INLINE void store_cache_rows_body(const StoreCacheRows& a, std::int64_t begi
     if (a.q_bits < 16) {
       for (std::int64_t i = 0; i < a.q.cols; i += hd) query &= query_is_finite(a.q_bits, a.q.row(r) + i, hd);
     }
-    a.status[r] = !key ? kKeyNonFinite
-                       : (!value ? kValueNonFinite : (!query ? kQueryNonFinite : kRowFinite));
+    a.status[r] = !key ? kKeyNonFinite : (!value ? kValueNonFinite : (!query ? kQueryNonFinite : kRowFinite));
   }
 }
 
