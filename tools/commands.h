@@ -109,6 +109,22 @@ struct BenchOptions {
 };
 ExitCode run_bench_train(const BenchOptions& options);
 
+/// `bench ceilings`: what the machine can do. `bench kernels`: what each ternary kernel makes of it.
+struct BenchCeilingsOptions {
+  std::vector<int> threads{1, 2};
+  int reps = 15;
+  bool json = false;
+};
+ExitCode run_bench_ceilings(const BenchCeilingsOptions& options);
+struct BenchKernelsOptions {
+  std::vector<std::string> shapes{"700M", "2B"};
+  std::string only;                               // products whose name holds this; empty = all
+  std::vector<int> threads{1, 2};
+  int reps = 31;
+  bool json = false;
+};
+ExitCode run_bench_kernels(const BenchKernelsOptions& options);
+
 /// `bench decode` and `bench prefill`: a packed model, one sequence at a time.
 struct BenchDecodeOptions {
   std::string model;

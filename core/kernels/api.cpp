@@ -228,9 +228,15 @@ std::int64_t packed_grain(const TernaryMatrix& matrix) {
   return std::max<std::int64_t>(1, kTaskBytes / matrix.packed.cols);
 }
 
+/// A sum of up to 64·2·|code| an input (gemv_ternary_avx512.cpp) must fit an int32; formats.md 9 has no wider
+/// rows.
+constexpr std::int64_t kMostInputs = std::int64_t{1} << 17;
+static_assert(64 * 2 * 127 * kMostInputs < std::int64_t{1} << 31);
+
 void check_token(const TokenCodes& input, const TernaryMatrix& matrix) {
   check_matrix(matrix);
-  check_sum_bound(input.max_magnitude, matrix.cols);
+  A48_ASSERT(input.max_magnitude >= 1 && input.max_magnitude <= 127 && matrix.cols <= kMostInputs,
+             "max_magnitude", input.max_magnitude, "inputs", matrix.cols);
   A48_ASSERT(input.codes != nullptr, "codes have no data");
 }
 

@@ -97,6 +97,11 @@ KernelTable avx2_entries() {
   t.attention_cache_merge = cpu::attention_cache_merge_avx2;
   t.head_rows = cpu::head_rows_avx2;
   t.packed_head_rows = cpu::packed_head_rows_avx2;
+  t.gemv_ternary = cpu::gemv_ternary_avx2;
+  t.gemv_ternary_rows = cpu::gemv_ternary_rows_avx2;
+  t.gemv_ternary_columns = cpu::gemv_ternary_columns_avx2;
+  t.list_positive = cpu::list_positive_avx2;
+  t.list_codes = cpu::list_codes_avx2;
   t.gemm_ternary = &cpu::gemm_ternary_avx2;
 #endif
   return t;

@@ -45,13 +45,14 @@ RangeFunction<AttentionCachePart> attention_cache_sums_reference, attention_cach
 RangeFunction<HeadRows> head_rows_reference, head_rows_portable, head_rows_avx2, head_rows_avx512;
 RangeFunction<HeadProduct> packed_head_rows_reference, packed_head_rows_portable, packed_head_rows_avx2,
     packed_head_rows_avx512;
-RangeFunction<GemvTernaryRow4> gemv_ternary_reference, gemv_ternary_portable, gemv_ternary_avx512;
+RangeFunction<GemvTernaryRow4> gemv_ternary_reference, gemv_ternary_portable, gemv_ternary_avx2,
+    gemv_ternary_avx512;
 RangeFunction<GemvTernaryRows> gemv_ternary_rows_reference, gemv_ternary_rows_portable,
-    gemv_ternary_rows_avx512;
+    gemv_ternary_rows_avx2, gemv_ternary_rows_avx512;
 RangeFunction<TernaryColumnSums> gemv_ternary_columns_reference, gemv_ternary_columns_portable,
-    gemv_ternary_columns_avx512;
-ListFunction<float> list_positive_reference, list_positive_portable, list_positive_avx512;
-ListFunction<std::int8_t> list_codes_reference, list_codes_portable, list_codes_avx512;
+    gemv_ternary_columns_avx2, gemv_ternary_columns_avx512;
+ListFunction<float> list_positive_reference, list_positive_portable, list_positive_avx2, list_positive_avx512;
+ListFunction<std::int8_t> list_codes_reference, list_codes_portable, list_codes_avx2, list_codes_avx512;
 extern const GemmTernaryKernel gemm_ternary_reference, gemm_ternary_portable, gemm_ternary_avx2,
     gemm_ternary_avx512;
 

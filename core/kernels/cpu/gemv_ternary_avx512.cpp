@@ -55,8 +55,7 @@ void gemv_ternary_avx512(const GemvTernaryRow4& args, std::int64_t begin, std::i
     const __m128i sums = _mm_sub_epi32(separate(sum_each(even)), code_sum);
     const std::int64_t left = args.matrix.rows - 4 * g;
     const unsigned mask = left >= 4 ? 15u : (1u << left) - 1u;
-    _mm_mask_storeu_ps(args.y + 4 * g, static_cast<__mmask8>(mask),
-                       _mm_mul_ps(_mm_cvtepi32_ps(sums), scale));
+    _mm_mask_storeu_ps(args.y + 4 * g, static_cast<__mmask8>(mask), _mm_mul_ps(_mm_cvtepi32_ps(sums), scale));
   }
 }
 

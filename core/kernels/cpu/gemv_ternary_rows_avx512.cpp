@@ -1,65 +1,64 @@
-// One token × listed T2_ROW rows with vpdpbusd, without shifts: of 32 bytes, that is 128 inputs of a row, the
-// bits & 0x03, 0x0c, 0x30 and 0xc0 are multiplied with the codes of inputs 0, 32, 64 and 96 on. Sums of the
-// four masks are multiples of 1, 4, 16 and 64, lane by lane. Two rows share a register, so that a load of
-// codes serves both.
+// One token × listed T2_ROW rows with vpdpbusd. A register of 64 bytes holds 256 inputs of a row; its bit
+// pairs are moved down one after the other and meet codes that stay in registers while 64 rows are taken in
+// turn, so that a row needs one register of sums.
 #include <immintrin.h>
 
 #include "core/kernels/cpu/entries.h"
 #include "core/kernels/cpu/ternary_avx512.h"
+#include "core/kernels/cpu/ternary_block.h"
 
 namespace a48::kernels::cpu {
 namespace {
 
-/// Listed rows ahead whose bytes are fetched: a short row is read before the hardware has seen a stream.
-constexpr std::int64_t kPrefetchRows = 8;
-
-A48_INLINE __m512i both_halves(const std::int8_t* codes) {
-  return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
+/// The codes that bit pair j of 64 bytes meets: bytes b < 32 hold inputs b + 32j, bytes 32 + b those 128
+/// further.
+A48_INLINE __m512i codes_of_pair(const std::int8_t* codes, int j) {
+  const auto half = [&](int at) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + at + 32 * j));
+  };
+  return _mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(128), 1);
 }
 
-/// sum[i] += the products of mask i: 32 bytes of each of two rows with 128 codes.
-A48_INLINE void add_block(Sums (&sum)[4], const std::uint8_t* first, const std::uint8_t* second,
-                          const std::int8_t* codes) {
-  __m512i v = _mm512_inserti64x4(
-      _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first))),
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)), 1);
-  sum[0] = multiply_add(sum[0], _mm512_and_si512(v, _mm512_set1_epi8(0x03)), both_halves(codes));
-  sum[1] = multiply_add(sum[1], _mm512_and_si512(v, _mm512_set1_epi8(0x0c)), both_halves(codes + 32));
-  sum[2] = multiply_add(sum[2], _mm512_and_si512(v, _mm512_set1_epi8(0x30)), both_halves(codes + 64));
-  sum[3] = multiply_add(sum[3], _mm512_and_si512(v, _mm512_set1_epi8(-0x40)), both_halves(codes + 96));
-}
-
-A48_INLINE std::int32_t sum_of(__m256i x) {
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+/// sum[i] = the products of row i, still spread over the lanes; fetches the next block.
+void add_block(const RowBlock& block, const RowBlock& next, std::int64_t bytes, const std::int8_t* codes,
+               Sums (&sum)[kRowsTogether]) {
+  const __m512i mask = _mm512_set1_epi8(3);
+  Prefetch prefetch{next, bytes};
+  for (int i = 0; i < kRowsTogether; ++i) sum[i] = Sums{};
+  for (std::int64_t offset = 0; offset < bytes; offset += 64) {
+    const __m512i x0 = codes_of_pair(codes + 4 * offset, 0), x1 = codes_of_pair(codes + 4 * offset, 1);
+    const __m512i x2 = codes_of_pair(codes + 4 * offset, 2), x3 = codes_of_pair(codes + 4 * offset, 3);
+    for (int i = 0; i < block.count; ++i) {
+      prefetch.next_line();
+      const __m512i v = _mm512_loadu_si512(block.row[i] + offset);
+      Sums s = multiply_add(sum[i], _mm512_and_si512(v, mask), x0);
+      s = multiply_add(s, _mm512_and_si512(_mm512_srli_epi16(v, 2), mask), x1);
+      s = multiply_add(s, _mm512_and_si512(_mm512_srli_epi16(v, 4), mask), x2);
+      sum[i] = multiply_add(s, _mm512_and_si512(_mm512_srli_epi16(v, 6), mask), x3);
+    }
+  }
 }
 
 }  // namespace
 
 void gemv_ternary_rows_avx512(const GemvTernaryRows& args, std::int64_t begin, std::int64_t end) {
   const std::int64_t bytes = args.matrix.packed.cols;  // a multiple of 64
-  const std::int8_t* codes = args.input.codes;
-  const float scale = args.input.step * args.matrix.alpha;
-  const auto row_at = [&](std::int64_t i) { return args.row == nullptr ? i : std::int64_t{args.row[i]}; };
-  for (std::int64_t i = begin; i < end; i += 2) {
-    const std::int64_t rows[2] = {row_at(i), row_at(i + 1 < end ? i + 1 : i)};
-    const std::uint8_t* packed[2] = {args.matrix.packed.row(rows[0]), args.matrix.packed.row(rows[1])};
-    const auto ahead = [&](std::int64_t j) { return args.matrix.packed.row(row_at(j < end ? j : end - 1)); };
-    const std::uint8_t* next[2] = {ahead(i + kPrefetchRows), ahead(i + kPrefetchRows + 1)};
-    Sums even[4] = {}, odd[4] = {};
-    for (std::int64_t b = 0; b < bytes; b += 64) {
-      _mm_prefetch(next[0] + b, _MM_HINT_T0);
-      _mm_prefetch(next[1] + b, _MM_HINT_T0);
-      add_block(even, packed[0] + b, packed[1] + b, codes + 4 * b);
-      add_block(odd, packed[0] + b + 32, packed[1] + b + 32, codes + 4 * b + 128);
+  const __m512i code_sum = _mm512_set1_epi32(args.input.code_sum);
+  const __m512 scale = _mm512_set1_ps(args.input.step * args.matrix.alpha);
+  RowBlock blocks[2];
+  gather(args.matrix.packed, args.row, begin, end, blocks[0]);
+  int now = 0;
+  for (std::int64_t first = begin; first < end; first += kRowsTogether, now = 1 - now) {
+    gather(args.matrix.packed, args.row, first + kRowsTogether, end, blocks[1 - now]);
+    Sums sum[kRowsTogether];
+    add_block(blocks[now], blocks[1 - now], bytes, args.input.codes, sum);
+    for (int i = 0; i < blocks[now].count; i += 16) {
+      const __m512i totals = _mm512_sub_epi32(sum_each(sum + i), code_sum);
+      float y[16];
+      _mm512_storeu_ps(y, _mm512_mul_ps(_mm512_cvtepi32_ps(totals), scale));
+      for (int j = 0; j < 16 && i + j < blocks[now].count; ++j)
+        args.y[args.row == nullptr ? first + i + j : args.row[first + i + j]] = y[j];
     }
-    for (int m = 0; m < 4; ++m) even[m] += odd[m];
-    const __m512i sums = __m512i(even[0] + (even[1] >> 2) + (even[2] >> 4) + (even[3] >> 6));
-    const std::int32_t total[2] = {sum_of(_mm512_castsi512_si256(sums)),
-                                   sum_of(_mm512_extracti64x4_epi64(sums, 1))};
-    for (int r = 0; r < 2; ++r)
-      args.y[rows[r]] = static_cast<float>(total[r] - args.input.code_sum) * scale;
   }
 }
 
