@@ -26,6 +26,7 @@ template <typename Run>
 int signal_that_ends(const Run& run) {
   const pid_t child = ::fork();
   if (child == 0) {
+    for (const int signal : std::array{SIGTERM, SIGINT, SIGHUP}) ::signal(signal, SIG_DFL);  // not Catch's
     run();
     ::_exit(0);
   }
