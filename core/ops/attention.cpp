@@ -175,8 +175,7 @@ at::Tensor sdpa_attention(const at::Tensor& q, const at::Tensor& k, const at::Te
   const at::Tensor values = for_every_query_head(heads_of(v, shape.kv_heads));
   const at::Tensor y = at::scaled_dot_product_attention(queries, keys, values, {}, 0.0, /*is_causal=*/true,
                                                         static_cast<double>(score_scale(shape.head_dim)));
-  if (wants_grad({q, k, v}))
-    note_saved("attention", {queries, keys, values, y});  // and one number per row and head
+  if (wants_grad({q, k, v})) note_saved("attention", {queries, keys, values, y});
   const at::Tensor rows = y.transpose(1, 2).reshape({sequences * longest, q.size(1)});
   return places.defined() ? rows.index_select(0, places) : rows;
 }

@@ -8,6 +8,7 @@
 #include "core/kernels/api.h"
 #include "core/kernels/rope_table.h"
 #include "core/ops/bridge.h"
+#include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
 namespace {
@@ -34,6 +35,7 @@ struct Rope : torch::autograd::Function<Rope> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& position,
                             std::int64_t heads, const at::Tensor& cos, const at::Tensor& sin) {
     ctx->save_for_backward({position, cos, sin});
+    note_saved("rope", {position, cos, sin});
     ctx->saved_data["heads"] = heads;
     return rotated(x, position, heads, cos, sin, false);
   }

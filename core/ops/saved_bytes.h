@@ -1,5 +1,5 @@
-// What an operation keeps for its backward, in bytes: counted while a SavedBytes is alive (numerics.md 4.3,
-// check 17).
+// What autograd keeps for backward, in bytes: every tensor that any operation saves while a SavedBytes is
+// alive is seen, ours or LibTorch's (numerics.md 4.3, check 17).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,12 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 
 namespace a48::ops {
 
-/// Counts between construction and destruction; one at a time. Each storage counts once, for whoever saved it
-/// first.
+/// Counts between construction and destruction; one at a time. Each storage counts once.
 class SavedBytes {
  public:
   SavedBytes();
@@ -20,18 +19,21 @@ class SavedBytes {
   SavedBytes(const SavedBytes&) = delete;
   SavedBytes& operator=(const SavedBytes&) = delete;
 
-  /// By the operation's name: "model.layers.0.self_attn.q_proj", "rms_norm", "glu", "attention" …; '/'
-  /// divides input, step, weight.
-  const std::map<std::string, std::int64_t>& by_name() const { return by_name_; }
+  /// By the name that an operation gave its tensors: "model.layers.0.self_attn.q_proj", "rms_norm", "glu",
+  /// "attention" …; '/' divides input, step, weight. What nobody named is kUnnamed.
+  std::map<std::string, std::int64_t> by_name() const;
   std::int64_t total() const;
+
+  static constexpr const char* kUnnamed = "unnamed";
 
  private:
   friend void note_saved(const std::string&, at::TensorList);
-  std::map<std::string, std::int64_t> by_name_;
-  std::unordered_set<const void*> seen_;
+  friend struct CountingHooks;
+  std::unordered_map<const void*, std::int64_t> bytes_;  // of the storages that were saved
+  std::unordered_map<const void*, std::string> names_;   // of storages; the first name stays
 };
 
-/// Called by the operations; does nothing when nobody counts.
+/// Called by the operations for what they save; does nothing when nobody counts.
 void note_saved(const std::string& name, at::TensorList tensors);
 
 }  // namespace a48::ops
