@@ -2,7 +2,6 @@
 // then gemm_ternary.cpp beside it.
 #include "core/ops/bit_linear.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mul.h>
@@ -77,8 +76,10 @@ at::Tensor codes_to_save(const at::Tensor& codes, quant::Scheme scheme) {
   return packed;
 }
 
-/// Q of the saved codes, as the float operand of dW.
-at::Tensor saved_as_float(const at::Tensor& saved, quant::Scheme scheme, std::int64_t width) {
+/// Q of the saved codes, as the operand of dW.
+at::Tensor saved_operand(const at::Tensor& saved, quant::Scheme scheme, std::int64_t width,
+                         BackwardDtype dtype) {
+  if (dtype == BackwardDtype::bf16 && !is_four_bit(scheme)) return operand_of(saved, dtype);
   at::Tensor q = empty_matrix(saved.size(0), width);
   kernels::CodesToFloat args{.scheme = scheme, .codes = {}, .packed = {}, .q = rows_of<float>(q)};
   if (is_four_bit(scheme)) {
@@ -87,14 +88,20 @@ at::Tensor saved_as_float(const at::Tensor& saved, quant::Scheme scheme, std::in
     args.codes = rows_of<const std::int8_t>(saved);
   }
   kernels::codes_to_float(args);
-  return q;
+  return operand_of(q, dtype);
 }
 
 /// dx = (first ? 0 : dx) + scale·(dy·operand).
-void add_input_gradient(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& operand, double scale) {
+void add_input_gradient(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& operand, double scale,
+                        BackwardDtype dtype) {
   const bool first = !dx.defined();
   if (first) dx = empty_matrix(dy.size(0), operand.size(1));
-  at::addmm_out(dx, dx, dy, operand, first ? 0.0 : 1.0, scale);
+  add_product(dx, dy, operand, scale, !first, dtype);
+}
+
+/// T as an operand of dX.
+at::Tensor weight_operand(const at::Tensor& codes, float alpha, BackwardDtype dtype) {
+  return dtype == BackwardDtype::bf16 ? operand_of(codes, dtype) : codes_as_float({codes, alpha});
 }
 
 std::vector<at::Tensor> masters_of(std::span<const LinearWeight> weights) {
@@ -132,6 +139,7 @@ struct BitLinear : torch::autograd::Function<BitLinear> {
     ctx->save_for_backward(std::move(saved));
     ctx->saved_data["alphas"] = alphas;
     ctx->saved_data["scheme"] = static_cast<std::int64_t>(input.scheme);
+    ctx->saved_data["backward"] = static_cast<std::int64_t>(input.backward);
     ctx->saved_data["sizes"] = x.sizes().vec();
     return outputs;
   }
@@ -139,6 +147,7 @@ struct BitLinear : torch::autograd::Function<BitLinear> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
     const auto scheme = static_cast<quant::Scheme>(ctx->saved_data["scheme"].toInt());
+    const auto dtype = static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt());
     const std::vector<std::int64_t> sizes = ctx->saved_data["sizes"].toIntVector();
     const std::vector<double> alphas = ctx->saved_data["alphas"].toDoubleVector();
     const std::size_t parts = alphas.size();
@@ -149,12 +158,13 @@ struct BitLinear : torch::autograd::Function<BitLinear> {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = matrix_of(grads[i], "gradient");
       if (ctx->needs_input_grad(0)) {
-        const TernaryWeight weight{saved[2 + i], static_cast<float>(alphas[i])};
-        add_input_gradient(dx, dy, codes_as_float(weight), alphas[i]);
+        const at::Tensor t = weight_operand(saved[2 + i], static_cast<float>(alphas[i]), dtype);
+        add_input_gradient(dx, dy, t, alphas[i], dtype);
       }
       if (ctx->needs_input_grad(1 + i)) {
-        if (!q.defined()) q = saved_as_float(saved[0], scheme, sizes.back());
-        result[1 + i] = at::mm(at::mul(dy, saved[1]).t(), q);
+        if (!q.defined()) q = saved_operand(saved[0], scheme, sizes.back(), dtype);
+        result[1 + i] = empty_matrix(dy.size(1), q.size(1));
+        add_product(result[1 + i], at::mul(dy, saved[1]).t(), q, 1.0, false, dtype);
       }
     }
     if (dx.defined()) result[0] = dx.view(sizes);
@@ -190,8 +200,8 @@ struct TernaryLinear : torch::autograd::Function<TernaryLinear> {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = matrix_of(grads[i], "gradient");
       if (ctx->needs_input_grad(0)) {
-        const TernaryWeight weight{saved[1 + i], static_cast<float>(alphas[i])};
-        add_input_gradient(dx, dy, codes_as_float(weight), alphas[i]);
+        const at::Tensor t = weight_operand(saved[1 + i], static_cast<float>(alphas[i]), BackwardDtype::fp32);
+        add_input_gradient(dx, dy, t, alphas[i], BackwardDtype::fp32);
       }
       if (ctx->needs_input_grad(1 + i)) result[1 + i] = at::mm(dy.t(), x);
     }

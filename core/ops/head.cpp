@@ -3,7 +3,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_log_softmax.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/scalar_tensor.h>
@@ -31,15 +30,22 @@ at::Tensor exact_logits(const at::Tensor& x, const at::Tensor& weight) {
 }
 
 struct ExactHead : torch::autograd::Function<ExactHead> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            BackwardDtype dtype) {
     ctx->save_for_backward({x, weight});
+    ctx->saved_data["backward"] = static_cast<std::int64_t>(dtype);
     note_saved("head", x);
     return exact_logits(x, weight);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor dy = matrix_of(grads[0], "gradient"), x = matrix_of(saved[0], "hidden");
-    return {at::mm(dy, saved[1]).view(saved[0].sizes()), at::mm(dy.t(), x)};
+    const auto dtype = static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt());
+    const at::Tensor dy = operand_of(matrix_of(grads[0], "gradient"), dtype),
+                     x = matrix_of(saved[0], "hidden");
+    at::Tensor dx = empty_matrix(x.size(0), x.size(1)), dweight = empty_matrix(dy.size(1), x.size(1));
+    add_product(dx, dy, saved[1], 1.0, false, dtype);
+    add_product(dweight, dy.t(), x, 1.0, false, dtype);
+    return {dx.view(saved[0].sizes()), dweight, at::Tensor()};
   }
 };
 
@@ -54,7 +60,7 @@ struct LossParts {
 };
 
 LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target,
-                         bool gradients) {
+                         bool gradients, BackwardDtype dtype) {
   const std::int64_t rows = x.size(0), vocab = weight.size(0);
   const std::int64_t* label = target.data_ptr<std::int64_t>();
   LossParts parts;
@@ -62,6 +68,7 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
     parts.dx = empty_matrix(rows, x.size(1));
     parts.dweight = empty_matrix(vocab, x.size(1));
   }
+  const at::Tensor table = gradients ? operand_of(weight, dtype) : at::Tensor();
   for (std::int64_t begin = 0; begin < rows; begin += rows_per_chunk(vocab)) {
     const std::int64_t count = std::min(rows_per_chunk(vocab), rows - begin);
     const at::Tensor part = x.narrow(0, begin, count);
@@ -73,32 +80,35 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
     log_p.exp_();  // d loss / d logits = p − onehot(target)
     for (std::int64_t r = 0; r < count; ++r) values[r * vocab + label[begin + r]] -= 1.0f;
     at::Tensor dx = parts.dx.narrow(0, begin, count);
-    at::mm_out(dx, log_p, weight);
-    at::addmm_out(parts.dweight, parts.dweight, log_p.t(), part, begin == 0 ? 0.0 : 1.0, 1.0);
+    const at::Tensor dlogits = operand_of(log_p, dtype);
+    add_product(dx, dlogits, table, 1.0, false, dtype);
+    add_product(parts.dweight, dlogits.t(), part, 1.0, begin > 0, dtype);
   }
   return parts;
 }
 
 struct HeadLoss : torch::autograd::Function<HeadLoss> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& target) {
-    const LossParts parts = loss_in_chunks(matrix_of(x, "hidden"), matrix_of(weight, "head"), target, true);
+                            const at::Tensor& target, BackwardDtype dtype) {
+    const LossParts parts =
+        loss_in_chunks(matrix_of(x, "hidden"), matrix_of(weight, "head"), target, true, dtype);
     ctx->save_for_backward({parts.dx, parts.dweight});
     note_saved("head", {parts.dx, parts.dweight});
     return at::scalar_tensor(parts.loss, at::kFloat);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    return {saved[0] * grads[0], saved[1] * grads[0], at::Tensor()};
+    return {saved[0] * grads[0], saved[1] * grads[0], at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight) {
+at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight, BackwardDtype dtype) {
   A48_CHECK(weight.dim() == 2 && weight.size(1) == x.size(-1), ErrorKind::config, "head: the input has ",
             x.size(-1), " features, the weight is ", weight.sizes());
-  return wants_grad({x, weight}) ? ExactHead::apply(x, weight) : exact_logits(x.detach(), weight.detach());
+  return wants_grad({x, weight}) ? ExactHead::apply(x, weight, dtype)
+                                 : exact_logits(x.detach(), weight.detach());
 }
 
 void check_targets(const at::Tensor& target, std::int64_t rows, std::int64_t vocab) {
@@ -112,11 +122,12 @@ void check_targets(const at::Tensor& target, std::int64_t rows, std::int64_t voc
   }
 }
 
-at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target) {
+at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target,
+                         BackwardDtype dtype) {
   check_targets(target, x.size(0), weight.size(0));
-  if (wants_grad({x, weight})) return HeadLoss::apply(x, weight, target);
-  const LossParts parts =
-      loss_in_chunks(matrix_of(x.detach(), "hidden"), matrix_of(weight.detach(), "head"), target, false);
+  if (wants_grad({x, weight})) return HeadLoss::apply(x, weight, target, dtype);
+  const LossParts parts = loss_in_chunks(matrix_of(x.detach(), "hidden"), matrix_of(weight.detach(), "head"),
+                                         target, false, dtype);
   return at::scalar_tensor(parts.loss, at::kFloat);
 }
 

@@ -106,6 +106,48 @@ TEST_CASE("check 14, check 15: dX = α·(dY·T) at dropped and clipped entries t
   }
 }
 
+TEST_CASE("check 14: with bf16 operands dX and dW stay within two roundings of bf16, sums in fp32") {
+  const at::Tensor x = normal({kRows, kInputs}, 30);
+  for (const Case& how : kCases) {
+    INFO(quant::row_of(how.scheme).name << " keep " << how.keep);
+    std::vector<at::Tensor> masters{normal({8, kInputs}, 31).requires_grad_(),
+                                    normal({4, kInputs}, 32).requires_grad_()};
+    const auto weights = weights_of(masters);
+    const auto [q, d] = reference_codes(x, how);
+    const auto gradients = [&](ops::BackwardDtype dtype) {
+      const at::Tensor input = x.detach().clone().requires_grad_();
+      for (at::Tensor& master : masters) master.mutable_grad() = at::Tensor();
+      const auto outputs = ops::bit_linear(input, weights, {how.scheme, how.keep, nullptr, dtype});
+      at::Tensor loss = torch::zeros({});
+      for (std::size_t i = 0; i < outputs.size(); ++i)
+        loss = loss + (outputs[i] * normal(outputs[i].sizes().vec(), 33 + i)).sum();
+      loss.backward();
+      return std::vector<at::Tensor>{input.grad(), masters[0].grad(), masters[1].grad()};
+    };
+    const auto found = gradients(ops::BackwardDtype::bf16), plain = gradients(ops::BackwardDtype::fp32);
+
+    // dY, or d ⊙ dY, is rounded once, and so is the sum of a product; the codes are exact. One operand and
+    // one result make the two roundings of dot_tolerance.
+    std::vector<at::Tensor> wanted{torch::zeros({kRows, kInputs}, torch::kDouble)}, size{wanted[0].clone()};
+    std::int64_t terms = kRows;
+    for (std::size_t i = 0; i < masters.size(); ++i) {
+      const at::Tensor dy = normal({kRows, masters[i].size(0)}, 33 + i).to(torch::kDouble),
+                       w = weight_in_double(weights[i].ternary);
+      wanted[0] += dy.mm(w);
+      size[0] += dy.abs().mm(w.abs());
+      wanted.push_back((d * dy).t().mm(q));
+      size.push_back((d * dy).abs().t().mm(q.abs()));
+      terms += masters[i].size(0);
+    }
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      CHECK(found[i].scalar_type() == torch::kFloat);
+      const at::Tensor error = (found[i].to(torch::kDouble) - wanted[i]).abs();
+      CHECK((error <= dot_tolerance(terms, 1.0, true) * size[i]).all().item<bool>());
+      CHECK(!same_bits(found[i], plain[i]));
+    }
+  }
+}
+
 TEST_CASE("an unused output adds nothing, and gradients accumulate over two micro-batches") {
   at::Tensor used = normal({4, kInputs}, 8).requires_grad_(),
              unused = normal({4, kInputs}, 9).requires_grad_();

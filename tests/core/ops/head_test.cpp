@@ -47,6 +47,37 @@ TEST_CASE("the loss in chunks of rows equals the loss at once, in value and grad
   CHECK(same_bits(ops::head_loss_sum(x, weight, target), loss.detach()));
 }
 
+TEST_CASE("check 14: the head's backward in bf16 stays within three roundings of bf16, sums in fp32") {
+  const std::int64_t rows = 70, vocab = 40000;  // three chunks of rows
+  const at::Tensor target = torch::arange(rows, torch::kLong) * 13;
+  const at::Tensor x = normal({rows, 8}, 9), weight = normal({vocab, 8}, 10);
+  const auto check = [&](const auto& loss_of) {
+    const at::Tensor a = x.clone().requires_grad_(), b = weight.clone().requires_grad_();
+    loss_of(a, b).backward();
+    const at::Tensor hidden = x.to(torch::kDouble), table = weight.to(torch::kDouble);
+    const at::Tensor p = hidden.mm(table.t()).softmax(1);
+    const at::Tensor dlogits =
+        p.scatter_add(1, target.unsqueeze(1), torch::full({rows, 1}, -1.0, torch::kDouble));
+    // Both operands and the sum are rounded. The fp32 softmax before them is off by far less than a bf16 ulp.
+    const auto bound = [](std::int64_t terms) { return dot_tolerance(terms, 1.0, true) + kUnitRoundoffBf16; };
+    const auto within = [](const at::Tensor& found, const at::Tensor& wanted, const at::Tensor& allowed) {
+      return ((found.to(torch::kDouble) - wanted).abs() <= allowed).all().template item<bool>();
+    };
+    CHECK(within(a.grad(), dlogits.mm(table), bound(vocab) * dlogits.abs().mm(table.abs())));
+    CHECK(within(b.grad(), dlogits.t().mm(hidden), bound(rows) * dlogits.abs().t().mm(hidden.abs())));
+    CHECK(relative_error(b.grad(), dlogits.t().mm(hidden)) > kUnitRoundoff);  // it is not the fp32 path
+  };
+  check([&](const at::Tensor& a, const at::Tensor& b) {
+    return ops::head_loss_sum(a, b, target, ops::BackwardDtype::bf16);
+  });
+  check([&](const at::Tensor& a, const at::Tensor& b) {
+    return -ops::exact_head(a, b, ops::BackwardDtype::bf16)
+                .log_softmax(1)
+                .gather(1, target.unsqueeze(1))
+                .sum();
+  });
+}
+
 TEST_CASE("check 25: the gemm head differs from the exact head by relative L2 <= 1e-5") {
   constexpr double kSpecified = 1e-5;
   const at::Tensor x = normal({50, 384}, 7), weight = normal({300, 384}, 8);
