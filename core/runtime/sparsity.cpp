@@ -32,4 +32,19 @@ void complete_sparsity(Sparsity& shares, const config::Model& model) {
       static_cast<double>(config::non_embedding_parameters(model)) * (1.0 - shares.overall);
 }
 
+Json sparsity_json(const Sparsity& sparsity) {
+  constexpr double kPercent = 100.0;
+  if (!sparsity.measured) return nullptr;
+  Json columns = Json::object();
+  columns["qkv"] = kPercent * sparsity.qkv;
+  columns["out"] = kPercent * sparsity.out;
+  columns["up"] = kPercent * sparsity.up;
+  columns["gate"] = kPercent * sparsity.gate;
+  columns["down"] = kPercent * sparsity.down;
+  columns["overall"] = kPercent * sparsity.overall;
+  columns["gate_output"] = kPercent * sparsity.gate_output;  // no column of the table; up follows from it
+  columns["unit"] = "percent";
+  return columns;
+}
+
 }  // namespace a48::runtime

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/base/json.h"
 #include "core/config/types.h"
 #include "core/runtime/model.h"
 
@@ -37,5 +38,8 @@ Sparsity sparsity_of(const SparsityCounts& counts, const config::Model& model);
 /// Fills `overall` (the mean of the columns, weighted by the size of the matrices that they spare) and
 /// `active_parameters`.
 void complete_sparsity(Sparsity& shares, const config::Model& model);
+
+/// The columns in percent, under the names that `eval --json` and metrics.jsonl use; null when not measured.
+Json sparsity_json(const Sparsity& sparsity);
 
 }  // namespace a48::runtime
