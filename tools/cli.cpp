@@ -473,6 +473,8 @@ class CommandLine {
     if (commands.bench_decode) add_bench_decode(bench, commands.bench_decode, false);
     if (commands.bench_decode) add_bench_decode(bench, commands.bench_decode, true);
     if (commands.make_model) add_make_model(bench, commands.make_model);
+    if (commands.bench_ceilings) add_bench_ceilings(bench, commands.bench_ceilings);
+    if (commands.bench_kernels) add_bench_kernels(bench, commands.bench_kernels);
   }
 
   void add_bench_decode(CLI::App* bench, const std::function<ExitCode(const BenchDecodeOptions&)>& run,
@@ -492,11 +494,9 @@ class CommandLine {
                 prefill ? "tokens of the prompt" : "tokens to decode");
     if (!prefill)
       add_numbers(command, "--depth", options->depths, {0, kMaxBenchTokens}, "tokens that stand before them");
-    add_numbers(command, "--threads", options->threads, {0, kMaxThreads, " (physical cores)"},
-                "each is measured; 0 = physical cores");
+    add_bench_threads(command, options->threads);
     add_number(command, "--reps", options->reps, {1, 10000}, "repetitions of each test, round robin");
-    add_number(command, "--kv-bits", options->kv_bits, {0, 32}, "32, 16, 4 or 3; 0 = as the file says");
-    add_number(command, "--q-bits", options->q_bits, {0, 32}, "with --kv-bits: 16, 8 or 4");
+    add_cache_format(command, options->kv_bits, options->q_bits);
     if (!prefill)
       command
           ->add_option("--density", *density,
@@ -524,6 +524,37 @@ class CommandLine {
       *place->second = value;
     }
     return density;
+  }
+
+  void add_bench_ceilings(CLI::App* bench, const std::function<ExitCode(const BenchCeilingsOptions&)>& run) {
+    const auto options = std::make_shared<BenchCeilingsOptions>();
+    CLI::App* const command =
+        add(bench, "ceilings", "what this machine can do: memory, caches, integer products",
+            "[--threads 1,2] [--json]", "--threads 1,2");
+    add_bench_threads(command, options->threads);
+    add_number(command, "--reps", options->reps, {1, 10000}, "repetitions of each measurement");
+    command->add_flag("--json", options->json, "print one JSON object");
+    on_parsed<BenchCeilingsOptions>(command, run, options);
+  }
+
+  void add_bench_kernels(CLI::App* bench, const std::function<ExitCode(const BenchKernelsOptions&)>& run) {
+    const auto options = std::make_shared<BenchKernelsOptions>();
+    CLI::App* const command = add(
+        bench, "kernels", "each ternary product, from memory and from cache, checked against the reference",
+        "[--shape 700M,2B] [--only NAME] [--json]", "--shape 2B --only columns");
+    command->add_option("--shape", options->shapes, "700M, 2B")->delimiter(',')->capture_default_str();
+    command->add_option("--only", options->only, "products whose name holds this (default: all)");
+    add_bench_threads(command, options->threads);
+    add_number(command, "--reps", options->reps, {1, 10000}, "repetitions of each measurement");
+    command->add_flag("--json", options->json, "print one JSON object");
+    on_parsed<BenchKernelsOptions>(command, run, options, [](BenchKernelsOptions& read) {
+      for (const std::string& shape : read.shapes) check_choice("--shape", shape, {"700M", "2B"});
+    });
+  }
+
+  static void add_bench_threads(CLI::App* command, std::vector<int>& threads) {
+    add_numbers(command, "--threads", threads, {0, kMaxThreads, " (physical cores)"},
+                "each is measured; 0 = physical cores");
   }
 
   void add_make_model(CLI::App* bench, const std::function<ExitCode(const MakeModelOptions&)>& run) {

@@ -22,6 +22,8 @@ struct Commands {
   std::function<ExitCode(const BenchOptions&)> bench_train;
   std::function<ExitCode(const BenchDecodeOptions&)> bench_decode;  // and prefill
   std::function<ExitCode(const MakeModelOptions&)> make_model;
+  std::function<ExitCode(const BenchCeilingsOptions&)> bench_ceilings;
+  std::function<ExitCode(const BenchKernelsOptions&)> bench_kernels;
   std::function<ExitCode(const ConfigOptions&)> config;
 };
 

@@ -29,6 +29,8 @@ Commands torch_free_commands() {
   commands.config = run_config;
   commands.bench_decode = run_bench_decode;
   commands.make_model = run_make_model;
+  commands.bench_ceilings = run_bench_ceilings;
+  commands.bench_kernels = run_bench_kernels;
   commands.inspect = [](const InspectOptions& options) { return run_inspect(options, {}); };
   return commands;
 }
