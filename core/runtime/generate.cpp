@@ -94,7 +94,8 @@ class Batch {
       const std::vector<std::int32_t> text = tokenizer.encode(prompts[i]);
       ids.insert(ids.end(), text.begin(), text.end());
       A48_CHECK(static_cast<std::int64_t>(ids.size()) <= context, ErrorKind::bad_input, "prompt ", i + 1,
-                " has ", ids.size(), " tokens with its start token; the model's context has ", context);
+                " has ", ids.size(), " tokens with its start token; the model's context has ", context,
+                ". Shorten it");
       results_[i].prompt_tokens = static_cast<std::int64_t>(ids.size());
       sequences_.push_back({std::move(ids), TextStream(options.stop), false});
     }

@@ -129,7 +129,7 @@ TEST_CASE("generate: stops at EOS, at the number of tokens and at the end of the
   CHECK(full.text == "bbbbb");
   CHECK(run(endless, tokenizer, {"aaaaa"}, greedy())[0].text == "b");
   CHECK_ERROR(run(endless, tokenizer, {"a", "aaaaaa"}, greedy()), ErrorKind::bad_input, "prompt 2",
-              "7 tokens", "has 6");
+              "7 tokens", "has 6. Shorten it");
 }
 
 TEST_CASE("generate: finished prompts are fed no more, and the others go on") {
