@@ -51,6 +51,7 @@ LIBRARIES = {
     r"CLI/": ["tools/cli.cpp"],
     r"httplib\.h": ["tools/serve.cpp"],
     r"catch2/": ["tests/support/catch.h", "tests/main.cpp"],
+    r"sanitizer/": ["tests/cuda_on_host"],
     r"c10/cuda/|ATen/cuda/": ["core/ops/bridge_cuda.cpp"],
     r"torch/csrc/distributed/|nccl\.h|gloo/": ["training/distributed.cpp"],
     r"torch/torch\.h|torch/extension\.h|torch/all\.h": [],  # by precompiled header only

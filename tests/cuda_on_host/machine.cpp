@@ -82,7 +82,8 @@ class Machine {
 
   const std::function<void()>* body_ = nullptr;
   unsigned threads_ = 0, ended_ = 0, at_barrier_ = 0;
-  std::array<std::uint32_t, kMostThreads / kWarp> ready_{};  // one word per warp
+  // One bit a lane: can go on; waits in a collective; has ended or never was.
+  std::array<std::uint32_t, kMostThreads / kWarp> ready_{}, waiting_{}, gone_{};
   std::uint64_t draws_ = 0;
   jmp_buf scheduler_;
   std::string fault_;
@@ -135,23 +136,26 @@ void Machine::set_ready(unsigned i, bool ready) {
 // The fiber to go on with; false when none can.
 bool Machine::pick(unsigned& next) {
   const unsigned warps = (threads_ + kWarp - 1) / kWarp;
-  unsigned total = 0;
-  for (unsigned w = 0; w < warps; ++w) total += static_cast<unsigned>(std::popcount(ready_[w]));
-  if (total == 0) return false;
-  unsigned skip = 0;
-  if (order == Order::descending) skip = total - 1;
-  if (order == Order::random) skip = static_cast<unsigned>(random_bits(seed, 0, draws_++) % total);
-  for (unsigned w = 0;; ++w) {
-    const unsigned here = static_cast<unsigned>(std::popcount(ready_[w]));
+  unsigned skip = 0;  // ready fibers below the one to pick
+  if (order == Order::random) {
+    unsigned total = 0;
+    for (unsigned w = 0; w < warps; ++w) total += static_cast<unsigned>(std::popcount(ready_[w]));
+    if (total > 0) skip = static_cast<unsigned>(random_bits(seed, 0, draws_++) % total);
+  }
+  for (unsigned i = 0; i < warps; ++i) {
+    const unsigned w = order == Order::descending ? warps - 1 - i : i;
+    std::uint32_t bits = ready_[w];
+    const unsigned here = static_cast<unsigned>(std::popcount(bits));
     if (skip >= here) {
       skip -= here;
       continue;
     }
-    std::uint32_t bits = ready_[w];
     for (; skip > 0; --skip) bits &= bits - 1;
-    next = w * kWarp + static_cast<unsigned>(std::countr_zero(bits));
+    const int lane = order == Order::descending ? 31 - std::countl_zero(bits) : std::countr_zero(bits);
+    next = w * kWarp + static_cast<unsigned>(lane);
     return true;
   }
+  return false;
 }
 
 void Machine::resume(unsigned next) {
@@ -197,21 +201,26 @@ void Machine::fiber_main() {
 #endif
   for (;;) {  // one kernel after another
     Fiber& fiber = *fibers[current];
-    (*body_)();
-    for (const std::vector<Copy>& group : fiber.copies)
-      if (!group.empty())
-        fault("the thread ended before it waited for its asynchronous copies", Where::current());
+    try {
+      (*body_)();
+      for (const std::vector<Copy>& group : fiber.copies)
+        if (!group.empty())
+          fault("the thread ended before it waited for its asynchronous copies", Where::current());
+    } catch (
+        const Fault& found) {  // it may not leave the fiber: run_block throws it again and drops all fibers
+      fault_ = found.what();
+    }
     fiber.copies.assign(1, {});
     fiber.state = State::ended;
     set_ready(current, false);
+    gone_[current / kWarp] |= 1u << (current % kWarp);
     ++ended_;
     yield();
   }
 }
 
 void Machine::fault(const std::string& what, Where where) {
-  fault_ = concat(text(where), ": ", what, " (block ", text(blockIdx), ", thread ", text(threadIdx), ")");
-  for (;;) yield();  // never resumed: run_block drops all fibers
+  throw Fault(concat(text(where), ": ", what, " (block ", text(blockIdx), ", thread ", text(threadIdx), ")"));
 }
 
 void Machine::block_barrier(Where where) {
@@ -245,32 +254,28 @@ void Machine::collective(const char* name, unsigned mask, void* mine, Complete c
   fiber.mine = mine;
   set_ready(current, false);
 
-  void* lanes[kWarp] = {};
-  bool all_here = true;
-  for (unsigned l = 0; l < kWarp; ++l) {
-    if ((mask >> l & 1) == 0) continue;
-    if (first + l >= threads_ || fibers[first + l]->state == State::ended)
-      fault(concat(name, ": the mask names lane ", l, ", which is not there or has ended"), where);
-    const Fiber& other = *fibers[first + l];
-    if (other.state == State::in_collective) {
-      if (other.name != name || other.mask != mask || !same_place(other.where, where))
+  const unsigned warp = current / kWarp;
+  waiting_[warp] |= 1u << lane;
+  if ((mask & gone_[warp]) != 0)
+    fault(concat(name, ": the mask names lane ", std::countr_zero(mask & gone_[warp]),
+                 ", which is not there or has ended"),
+          where);
+  if ((waiting_[warp] & mask) == mask) {
+    void* lanes[kWarp] = {};
+    for (unsigned l = 0; l < kWarp; ++l) {
+      if ((mask >> l & 1) == 0) continue;
+      const Fiber& other = *fibers[first + l];
+      if (std::strcmp(other.name, name) != 0 || other.mask != mask || !same_place(other.where, where))
         fault(concat(name, ": lane ", l, " is in ", other.name, " of ", text(other.where),
                      " instead, or with another mask"),
               where);
       lanes[l] = other.mine;
-    } else if (other.state == State::at_barrier) {
-      fault(concat(name, ": lane ", l, " is at the barrier of ", text(other.where)), where);
-    } else {
-      all_here = false;
     }
-  }
-  if (all_here) {
     complete(mask, lanes, where);
-    for (unsigned l = 0; l < kWarp; ++l) {
-      if ((mask >> l & 1) == 0) continue;
-      fibers[first + l]->state = State::running;
-      set_ready(first + l, true);
-    }
+    waiting_[warp] &= ~mask;
+    ready_[warp] |= mask;
+    for (unsigned l = 0; l < kWarp; ++l)
+      if ((mask >> l & 1) != 0) fibers[first + l]->state = State::running;
   }
   yield();
 }
@@ -306,10 +311,13 @@ void Machine::run_block() {
                 static_cast<std::size_t>(__stop_a48_shared_memory - __start_a48_shared_memory));
   ended_ = at_barrier_ = 0;
   ready_.fill(0);
+  waiting_.fill(0);
+  gone_.fill(~0u);
   for (unsigned i = 0; i < threads_; ++i) {
     fibers[i]->state = State::running;
     fibers[i]->thread = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
     set_ready(i, true);
+    gone_[i / kWarp] &= ~(1u << (i % kWarp));
   }
   while (ended_ < threads_) {
     unsigned next = 0;

@@ -81,21 +81,25 @@ struct MmaLane {
 
 inline void mma_of_warp(unsigned mask, void* const* lanes, cuda_on_host::Where where) {
   if (mask != 0xffffffffu) cuda_on_host::fault("mma takes the whole warp", where);
-  static int a[16][32], b[32][8], sum[16][8];
+  static std::int16_t a[16][32], b_columns[8][32];
+  static int sum[16][8];
   const auto lane_of = [&](int lane) -> const MmaLane& { return *static_cast<const MmaLane*>(lanes[lane]); };
   for (int lane = 0; lane < 32; ++lane) {
     const int group = lane / 4, t = lane % 4;
     for (int i = 0; i < 16; ++i) {  // byte i % 4 of register i / 4
       const int row = i / 4 % 2 == 0 ? group : group + 8;
       const int col = 4 * t + i % 4 + (i / 4 < 2 ? 0 : 16);
-      a[row][col] = byte_of(lane_of(lane).a, i);
+      a[row][col] = static_cast<std::int16_t>(byte_of(lane_of(lane).a, i));
     }
-    for (int i = 0; i < 8; ++i) b[4 * t + i % 4 + (i / 4 == 0 ? 0 : 16)][group] = byte_of(lane_of(lane).b, i);
+    for (int i = 0; i < 8; ++i)
+      b_columns[group][4 * t + i % 4 + (i / 4 == 0 ? 0 : 16)] =
+          static_cast<std::int16_t>(byte_of(lane_of(lane).b, i));
   }
   for (int m = 0; m < 16; ++m)
     for (int n = 0; n < 8; ++n) {
-      sum[m][n] = 0;
-      for (int k = 0; k < 32; ++k) sum[m][n] += a[m][k] * b[k][n];
+      int dot = 0;
+      for (int k = 0; k < 32; ++k) dot += a[m][k] * b_columns[n][k];
+      sum[m][n] = dot;
     }
   for (int lane = 0; lane < 32; ++lane)
     for (int i = 0; i < 4; ++i) lane_of(lane).d[i] += sum[lane / 4 + (i < 2 ? 0 : 8)][lane % 4 * 2 + i % 2];

@@ -3,6 +3,7 @@
 //
 // The fp64 sums (norm, mean) are done by one warp in lane order, so that every bit equals the CPU's: about
 // K/32 dependent additions, hidden behind the loads of the other blocks of the multiprocessor.
+#include "core/kernels/cuda/entries.h"
 #include "core/kernels/cuda/launch.cuh"
 #include "core/kernels/cuda/row_in_shared.cuh"
 #include "core/quant/math.h"

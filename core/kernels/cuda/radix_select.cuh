@@ -3,6 +3,8 @@
 // the bin that holds the last survivor, go on with the entries of that bin.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 #include "core/kernels/cuda/reduce.cuh"

@@ -2,6 +2,8 @@
 // and topk_rows do the same way.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 #include "core/kernels/cuda/radix_select.cuh"

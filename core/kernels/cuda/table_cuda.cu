@@ -7,6 +7,15 @@ const CudaTable& table_cuda() {
   static constexpr CudaTable table{
       .quantize_rows = quantize_rows,
       .topk_rows = topk_rows,
+      .pack4_rows = pack4_rows,
+      .unpack4_rows = unpack4_rows,
+      .ternary_words = ternary_words,
+      .ternarize_weight = ternarize_weight,
+      .gemm_ternary = gemm_ternary,
+      .scale_rows = scale_rows,
+      .gemv_ternary = gemv_ternary,
+      .codes_to_float = codes_to_float,
+      .scaled_gradient = scaled_gradient,
   };
   return table;
 }

@@ -50,13 +50,13 @@ inline constexpr std::int64_t kMostRowWidth = 1 << 15;  // K of the entries that
 /// G1 with G2: y = (x·r)·gain (numerics.md 3) where there is a gain, else x; then statistic, TopK and codes
 /// of y. One read of x, one write of its codes.
 struct QuantizeArgs {
-  ConstFloatRows x;             // [R, K], K <= kMostRowWidth
+  ConstFloatRows x = {};        // [R, K], K <= kMostRowWidth
   const float* gain = nullptr;  // [K]
   double eps = 0.0;
   quant::Scheme scheme = quant::Scheme::int8;
   std::int64_t keep = 0;             // survivors of TopK per row; 0 = all
-  Rows<std::int8_t> codes;           // [R, K]
-  Rows<std::uint8_t> packed;         // [R, ceil(K/2)] the same, two codes per byte; or empty
+  Rows<std::int8_t> codes = {};      // [R, K]
+  Rows<std::uint8_t> packed = {};    // [R, ceil(K/2)] the same, two codes per byte; or empty
   float* step = nullptr;             // [R]
   std::int32_t* code_sum = nullptr;  // [R]
   std::uint8_t* status = nullptr;    // [R] kRowFinite, kRowNonFinite
@@ -65,9 +65,9 @@ struct QuantizeArgs {
 
 /// G6: the codes and α of a master weight, as int8 rows and, where `words` is set, as ternary words.
 struct TernarizeArgs {
-  Rows<const float> weight;        // [N, K]
-  Rows<std::int8_t> codes;         // [N, K]
-  Rows<std::uint32_t> words;       // [N, ternary_row_words(K)] or empty
+  Rows<const float> weight = {};   // [N, K]
+  Rows<std::int8_t> codes = {};    // [N, K]
+  Rows<std::uint32_t> words = {};  // [N, ternary_row_words(K)] or empty
   float* alpha = nullptr;          // [1]
   std::uint8_t* status = nullptr;  // [1]
   double* row_sums = nullptr;      // [N] scratch
@@ -76,18 +76,18 @@ struct TernarizeArgs {
 /// Ternary words from int8 codes, or from the bytes of a packed file in any of its layouts.
 struct TernaryWordsArgs {
   std::int64_t outputs = 0, inputs = 0;
-  Rows<const std::int8_t> codes;    // [N, K], any stride; or empty:
-  Rows<const std::uint8_t> stored;  // [stored_rows, stored_row_bytes]
+  Rows<const std::int8_t> codes = {};    // [N, K], any stride; or empty:
+  Rows<const std::uint8_t> stored = {};  // [stored_rows, stored_row_bytes]
   quant::TernaryLayout layout = quant::TernaryLayout::t2_row;
-  Rows<std::uint32_t> words;  // [N, ternary_row_words(K)]
+  Rows<std::uint32_t> words = {};  // [N, ternary_row_words(K)]
 };
 
 /// One or several ternary matrices with the same input, rows one after another: q, k, v; gate, up.
 inline constexpr int kMostMatrices = 3;
 struct TernaryOperand {
   std::int64_t outputs = 0, inputs = 0;  // N of all together, K
-  Rows<const std::int8_t> codes;         // [N, K], or
-  Rows<const std::uint32_t> words;       // [N, ternary_row_words(K)]; one of the two is set
+  Rows<const std::int8_t> codes = {};    // [N, K], or
+  Rows<const std::uint32_t> words = {};  // [N, ternary_row_words(K)]; one of the two is set
   int matrices = 1;
   std::int64_t end[kMostMatrices] = {};    // rows before end[m] and not of an earlier one belong to matrix m
   const float* alpha[kMostMatrices] = {};  // [1] each
@@ -95,19 +95,19 @@ struct TernaryOperand {
 
 /// G3: y[r, n] = float(Σ_k codes[r, k]·t[n, k]) · (step[r]·α of row n).
 struct GemmArgs {
-  Rows<const std::int8_t> codes;           // [R, K]
+  Rows<const std::int8_t> codes = {};      // [R, K]
   const float* step = nullptr;             // [R]
   const std::int32_t* code_sum = nullptr;  // [R]; read for `words`
-  TernaryOperand weight;
-  FloatRows y;  // [R, N]
+  TernaryOperand weight = {};
+  FloatRows y = {};  // [R, N]
 };
 
 /// The last line of G3 for products that came from elsewhere.
 struct ScaleArgs {
-  Rows<const std::int32_t> acc;  // [R, N]
-  const float* step = nullptr;   // [R]
-  TernaryOperand weight;         // of which outputs, matrices, end, alpha are read
-  FloatRows y;                   // [R, N]
+  Rows<const std::int32_t> acc = {};  // [R, N]
+  const float* step = nullptr;        // [R]
+  TernaryOperand weight = {};         // of which outputs, matrices, end, alpha are read
+  FloatRows y = {};                   // [R, N]
 };
 
 /// G4: one token; code_row_bytes(K) bytes of codes.
@@ -115,22 +115,22 @@ struct GemvArgs {
   const std::int8_t* codes = nullptr;
   const float* step = nullptr;             // [1]
   const std::int32_t* code_sum = nullptr;  // [1]
-  TernaryOperand weight;                   // words
+  TernaryOperand weight = {};              // words
   float* y = nullptr;                      // [N]
 };
 
 /// Operands of the backward products. q[r, k] = code, from int8 or packed 4-bit codes: exact in bf16.
 struct CodesToFloatArgs {
   quant::Scheme scheme = quant::Scheme::int8;  // of `packed`
-  Rows<const std::int8_t> codes;               // [R, K], or
-  Rows<const std::uint8_t> packed;             // [R, ceil(K/2)]
-  FloatRows q;                                 // [R, K]
+  Rows<const std::int8_t> codes = {};          // [R, K], or
+  Rows<const std::uint8_t> packed = {};        // [R, ceil(K/2)]
+  FloatRows q = {};                            // [R, K]
 };
 /// out[r, n] = step[r]·dy[r, n], one fp32 product, then rounded if bf16.
 struct ScaledGradientArgs {
-  ConstFloatRows dy;            // [R, N]
+  ConstFloatRows dy = {};       // [R, N]
   const float* step = nullptr;  // [R]
-  FloatRows out;                // [R, N]
+  FloatRows out = {};           // [R, N]
 };
 
 template <typename Args>

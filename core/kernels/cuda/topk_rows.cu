@@ -1,4 +1,5 @@
 // G2 alone: the survivor mask of each row, one block a row. The select: radix_select.cuh.
+#include "core/kernels/cuda/entries.h"
 #include "core/kernels/cuda/launch.cuh"
 #include "core/kernels/cuda/row_in_shared.cuh"
 

@@ -61,6 +61,15 @@ class DeviceMatrix {
   cuda::DeviceBuffer<T> buffer_;
 };
 
+template <typename T>
+std::string printed(T value) {
+  if constexpr (std::is_same_v<T, quant::Bf16>) {
+    return std::to_string(quant::widen(value));
+  } else {
+    return std::to_string(value);
+  }
+}
+
 /// "" when `found` holds the rows of `expected`, and `padding` behind them where it is given.
 template <typename T>
 std::string rows_difference(const DeviceMatrix<T>& found, Rows<const T> expected,
@@ -69,8 +78,10 @@ std::string rows_difference(const DeviceMatrix<T>& found, Rows<const T> expected
   const std::int64_t stride = found.view().stride;
   for (std::int64_t r = 0; r < expected.rows; ++r) {
     const T* row = all.data() + r * stride;
-    const std::string difference = first_difference(row, expected.row(r), expected.cols);
-    if (!difference.empty()) return "row " + std::to_string(r) + ", " + difference;
+    for (std::int64_t k = 0; k < expected.cols; ++k)
+      if (!same_bits(row[k], expected.row(r)[k]))
+        return "row " + std::to_string(r) + ", element " + std::to_string(k) + ": " + printed(row[k]) +
+               ", expected " + printed(expected.row(r)[k]);
     for (std::int64_t k = expected.cols; k < padded_cols; ++k)
       if (!same_bits(row[k], padding)) return "row " + std::to_string(r) + ": padding " + std::to_string(k);
   }
@@ -82,12 +93,6 @@ template <typename T>
 DeviceMatrix<T> device_vector(const std::vector<T>& from) {
   const std::int64_t size = static_cast<std::int64_t>(from.size());
   return DeviceMatrix<T>(Rows<const T>(from.data(), 1, size), size);
-}
-
-inline std::vector<quant::Bf16> rounded_to_bf16(const float* x, std::int64_t count) {
-  std::vector<quant::Bf16> rounded(static_cast<std::size_t>(count));
-  for (std::int64_t k = 0; k < count; ++k) rounded[static_cast<std::size_t>(k)] = quant::to_bf16(x[k]);
-  return rounded;
 }
 
 }  // namespace a48::test
