@@ -179,6 +179,16 @@ void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
   const std::int64_t panels_at_once = std::clamp<std::int64_t>(kPackedBytes / panel_bytes, 1, panels);
   const std::int64_t block_rows = std::clamp<std::int64_t>(kBlockBytes / inputs / 12 * 12, 12, rows + 11);
   const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
+  if (blocks == 1) {  // a panel is used once, by the thread that packed it
+    parallel_for(panels, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
+      std::byte* panel = cpu::thread_scratch(panel_bytes);
+      for (std::int64_t p = begin; p < end; ++p) {
+        pack_panels(kernel, args, p, p + 1, panel);
+        kernel.multiply(args, panel, p * width, 0, rows);
+      }
+    });
+    return;
+  }
   std::byte* packed = cpu::thread_scratch(panels_at_once * panel_bytes);
   for (std::int64_t p0 = 0; p0 < panels; p0 += panels_at_once) {
     const std::int64_t count = std::min(panels_at_once, panels - p0);

@@ -32,7 +32,8 @@ struct GemmTernaryKernel {
 namespace cpu {
 
 /// The panel of the avx2 and avx512 levels: input quad q of output n at 4·(q·outputs + n) + (input mod 4), as
-/// u8 codes t + 1; inputs beyond the last are 0. `maddubs` and `vpdpbusd` multiply such a quad with four
+/// u8 codes t + 1; inputs beyond the last may be any code, since they meet
+/// input codes of 0. `maddubs` and `vpdpbusd` multiply such a quad with four
 /// input codes; Σ(t+1)·c − Σc = Σt·c.
 inline constexpr std::int64_t kQuad = 4;
 inline std::int64_t quads(std::int64_t inputs) { return (inputs + kQuad - 1) / kQuad; }

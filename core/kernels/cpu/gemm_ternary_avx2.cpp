@@ -6,8 +6,9 @@
 
 #include <cstring>
 
-#include "core/base/host_device.h"
 #include "core/kernels/cpu/entries.h"
+#include "core/kernels/cpu/quad_tile_avx2.h"
+#include "core/kernels/cpu/ternary_avx2.h"
 
 namespace a48::kernels::cpu {
 namespace {
@@ -17,10 +18,9 @@ constexpr int kRegisters = 2;
 constexpr int kOutputs = kRegisters * kLanesOfRegister;
 constexpr int kRows = 4;
 
-/// Additions of one maddubs result (two products, weight code at most 2) before the int16 sums must be
-/// widened.
+/// Weight codes are at most 2.
 constexpr int additions_before_widening(int max_magnitude) {
-  return additions_in_int16(2 * 2 * max_magnitude);
+  return additions_before_widening(2, max_magnitude);
 }
 static_assert(additions_before_widening(quant::row_of(quant::Scheme::int8).max_magnitude) == 64);
 static_assert(additions_before_widening(quant::row_of(quant::Scheme::int4).max_magnitude) == 1023);
@@ -38,7 +38,6 @@ void pack_ternary(const TernaryMatrix& matrix, std::int64_t panel_begin, std::in
   pack_ternary_quads_avx2(matrix, kOutputs, panel_begin, panel_end, panels);
 }
 
-A48_INLINE __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 A48_INLINE void store(void* p, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
 
 /// The first `count` bytes at p, then zeros.
@@ -53,18 +52,6 @@ A48_INLINE __m256i broadcast_quad(const std::int8_t* codes) {
   std::memcpy(&quad, codes, sizeof quad);
   return _mm256_set1_epi32(quad);
 }
-
-// int16 sums have a vector type of their own: g++ 12 keeps a second copy of a loop's sums when they are
-// __m256i (four int64).
-// Unsigned, because the lanes of outputs beyond the last add what the panel happened to hold, and may wrap.
-typedef std::uint16_t Sums __attribute__((vector_size(32)));
-
-A48_INLINE Sums multiply_add(Sums sums, __m256i weight_codes, __m256i codes) {
-  return sums + Sums(_mm256_maddubs_epi16(weight_codes, codes));
-}
-
-/// Pairs of int16 sums as int32.
-A48_INLINE __m256i widen(Sums x) { return _mm256_madd_epi16(__m256i(x), _mm256_set1_epi16(1)); }
 
 /// acc[r][j] += the products of `count` quads, no more than int16 sums take: rows of codes with the panel.
 template <int kBlockRows>
@@ -220,22 +207,10 @@ void direct(const GemmTernary& a, std::int64_t begin, std::int64_t end) {
 A48_INLINE void pack_tile(const std::int8_t* weight, std::int64_t stride, std::byte* out,
                           std::int64_t pitch) {
   const __m256i one = _mm256_set1_epi8(1);
-  __m256i x[8], pair[8], four[8];
+  __m256i x[8], y[8];
   for (int i = 0; i < 8; ++i) x[i] = _mm256_add_epi8(load(weight + i * stride), one);
-  for (int i = 0; i < 8; i += 2) {  // 32-bit quads of rows i, i+1 alternate
-    pair[i] = _mm256_unpacklo_epi32(x[i], x[i + 1]);
-    pair[i + 1] = _mm256_unpackhi_epi32(x[i], x[i + 1]);
-  }
-  for (int i = 0; i < 8; i += 4) {  // rows i … i+3 of quad j in the low half, of quad j+4 in the high half
-    four[i] = _mm256_unpacklo_epi64(pair[i], pair[i + 2]);
-    four[i + 1] = _mm256_unpackhi_epi64(pair[i], pair[i + 2]);
-    four[i + 2] = _mm256_unpacklo_epi64(pair[i + 1], pair[i + 3]);
-    four[i + 3] = _mm256_unpackhi_epi64(pair[i + 1], pair[i + 3]);
-  }
-  for (int j = 0; j < 4; ++j) {
-    store(out + j * pitch, _mm256_permute2x128_si256(four[j], four[j + 4], 0x20));
-    store(out + (j + 4) * pitch, _mm256_permute2x128_si256(four[j], four[j + 4], 0x31));
-  }
+  transpose_quads(x, y);
+  for (int q = 0; q < 8; ++q) store(out + q * pitch, y[q]);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace a48::kernels::cpu {
 namespace {
 
 // int16 sums have a vector type of their own: g++ 12 keeps a second copy of a loop's sums when they are
-// __m256i (four int64). Unsigned, because bytes that are no ternary codes may make them wrap.
+// __m256i (four int64). Unsigned, because lanes that nobody needs, and bytes that are no
+// ternary codes, may make them wrap.
 typedef std::uint16_t Sums __attribute__((vector_size(32)));
 
 A48_INLINE __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
