@@ -21,16 +21,23 @@ A48_INLINE void fold_groups(Vector (&group)[kGroups]) {
   }
 }
 
-/// folded[j] = the lanes of dot(x, row[j]), folded to one Vector; sum_each ends the sums.
+/// folded[j] = the lanes of dot(x, row[j]), folded to one Vector; sum_each ends the sums. `next`: where rows
+/// that will be read lie without gaps, which are asked for in their order meanwhile (memory likes one stream
+/// better than kSideBySide), or nullptr.
 template <typename W>
 A48_INLINE void dot_side_by_side(const float* x, const W* const (&row)[kSideBySide], std::int64_t width,
-                                 Vector* folded) {
+                                 Vector* folded, const W* next = nullptr) {
   Vector lanes[kSideBySide][kGroups];
   for (auto& group : lanes) {
     for (Vector& lane : group) lane = Vector::zero();
   }
   std::int64_t k = 0;
   for (; k + kLanes <= width; k += kLanes) {
+    if (next != nullptr) {
+      constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(W));
+      for (std::int64_t i = 0; i < kSideBySide * kLanes; i += kLine)
+        __builtin_prefetch(next + k * kSideBySide + i);
+    }
     for (int g = 0; g < kGroups; ++g) {
       const std::int64_t at = k + g * Vector::kWidth;
       const Vector a = Vector::load(x + at);
@@ -53,14 +60,15 @@ A48_INLINE void dot_side_by_side(const float* x, const W* const (&row)[kSideBySi
 }
 
 /// Lane i: dot(x, row i) of the rows at rows + i·stride, i < count; beyond the end the last one again.
-template <typename W>
+/// kAhead: rows that are asked for ahead of time, 0 = none.
+template <int kAhead = 0, typename W>
 A48_INLINE Vector dot_rows(const float* x, const W* rows, std::int64_t stride, std::int64_t count,
                            std::int64_t width) {
   Vector folded[Vector::kWidth];
   for (int i = 0; i < Vector::kWidth; i += kSideBySide) {
     const W* row[kSideBySide];
     for (int j = 0; j < kSideBySide; ++j) row[j] = rows + (i + j < count ? i + j : count - 1) * stride;
-    dot_side_by_side(x, row, width, folded + i);
+    dot_side_by_side(x, row, width, folded + i, kAhead > 0 ? rows + (i + kAhead) * stride : nullptr);
   }
   return sum_each(folded);
 }

@@ -82,7 +82,8 @@ A48_INLINE void head_block(const HeadRowsOf<W>& a, std::int64_t r0, int tokens, 
 template <typename W>
 A48_INLINE void head_of_token(const HeadRowsOf<W>& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
   for (std::int64_t v = begin; v < end; v += Vector::kWidth) {
-    const Vector dots = dot_rows(a.x.row(r), a.weight.row(v), a.weight.stride, end - v, a.x.cols);
+    const Vector dots =
+        dot_rows<kSideBySide>(a.x.row(r), a.weight.row(v), a.weight.stride, end - v, a.x.cols);
     dots.store_first(a.logits.row(r) + v,
                      static_cast<int>(end - v < Vector::kWidth ? end - v : Vector::kWidth));
   }

@@ -24,21 +24,23 @@ void row_scaled(const HeadProduct& a, std::int64_t r, std::int64_t begin, std::i
   const std::int8_t* codes = a.codes.row(r);
   const std::int64_t bytes = quant::i8_row_bytes(a.weight.cols);
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-  for (std::int64_t v = begin; v < end; v += 2) {
-    const std::uint8_t *first = a.weight.stored.row(v),
-                       *second = a.weight.stored.row(v + 1 < end ? v + 1 : v);
-    __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (std::int64_t k = 0; k < bytes; k += 64) {
-      const __m512i c = _mm512_loadu_si512(codes + k);
-      sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_xor_si512(_mm512_loadu_si512(first + k), flip), c);
-      sums[1] = _mm512_dpbusd_epi32(sums[1], _mm512_xor_si512(_mm512_loadu_si512(second + k), flip), c);
+  const auto add = [&](__m512i sums, const std::uint8_t* row, std::int64_t k) {
+    const __m512i u = _mm512_xor_si512(_mm512_loadu_si512(row + k), flip);
+    return _mm512_dpbusd_epi32(sums, u, _mm512_loadu_si512(codes + k));
+  };
+  for (std::int64_t v = begin; v < end; ++v) {
+    const std::uint8_t* row = a.weight.stored.row(v);
+    __m512i even = _mm512_setzero_si512(), odd = even;
+    std::int64_t k = 0;
+    for (; k + 128 <= bytes; k += 128) {
+      even = add(even, row, k);
+      odd = add(odd, row, k + 64);
     }
-    for (int j = 0; j < 2 && v + j < end; ++j) {
-      const std::uint32_t sum = static_cast<std::uint32_t>(_mm512_reduce_add_epi32(sums[j])) -
-                                128u * static_cast<std::uint32_t>(a.code_sum[r]);
-      a.logits.row(r)[v + j] =
-          static_cast<float>(static_cast<std::int32_t>(sum)) * (a.step[r] * a.weight.row_scale[v + j]);
-    }
+    if (k < bytes) even = add(even, row, k);
+    const auto sum = static_cast<std::uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(even, odd))) -
+                     128u * static_cast<std::uint32_t>(a.code_sum[r]);
+    a.logits.row(r)[v] =
+        static_cast<float>(static_cast<std::int32_t>(sum)) * (a.step[r] * a.weight.row_scale[v]);
   }
 }
 
