@@ -2,12 +2,15 @@
 // of it (kernels.md 3, 8). A kernel is timed in turn with a memory read, so that a change of the machine's
 // speed hits both; its result is compared with the reference before any time is printed. Next:
 // core/kernels/ceilings.h, core/kernels/cpu/gemv_ternary.cpp.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <iterator>
+#include <utility>
 
 #include "core/base/buffer.h"
 #include "core/base/check.h"
@@ -40,6 +43,32 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+/// Zeroed memory in pages of 2 MiB, where the system grants them, or of 4 KiB as a mapped file has: the
+/// second kind measures address translation too.
+class Pages {
+ public:
+  Pages() = default;
+  Pages(std::int64_t bytes, bool large) : bytes_(static_cast<std::size_t>(bytes)) {
+    data_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    A48_CHECK(data_ != MAP_FAILED, ErrorKind::no_resources, "no memory for ", bytes, " bytes of weights");
+    madvise(data_, bytes_, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  }
+  Pages(Pages&& other) noexcept { *this = std::move(other); }
+  Pages& operator=(Pages&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Pages() {
+    if (bytes_ > 0) munmap(data_, bytes_);
+  }
+  std::uint8_t* data() const { return static_cast<std::uint8_t*>(data_); }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
 struct Quartiles {
   double q1, median, q3;
 
@@ -60,9 +89,8 @@ Json machine() {
 /// What one machine can do with `threads` threads. GB/s, and multiply-adds per second / 1e9.
 class Ceilings {
  public:
-  Ceilings() : loops_(kernels::ceiling_loops(active_isa())), stream_(kStreamBytes) {
-    std::memset(stream_.data(), 0x55,
-                static_cast<std::size_t>(stream_.size()));  // untouched pages are one page
+  Ceilings() : loops_(kernels::ceiling_loops(active_isa())), stream_(kStreamBytes, true) {
+    std::memset(stream_.data(), 0x55, kStreamBytes);  // untouched pages are one page
   }
 
   /// Reads the next `bytes` of the stream, shared out over the threads.
@@ -80,12 +108,12 @@ class Ceilings {
            1e-9;
   }
   double product_rate() {
-    constexpr std::int64_t kRounds = 200000;
+    constexpr std::int64_t kRounds = 50000;
     const double time = on_each_thread([&] { check_sum(loops_.multiply_add(kRounds)); });
     return static_cast<double>(kRounds * loops_.products_a_round * thread_count()) / time * 1e-9;
   }
   double unpack_rate() {  // packed bytes
-    constexpr std::int64_t kRow = 1536, kTimes = 2000;
+    constexpr std::int64_t kRow = 1536, kTimes = 1000;
     const double time = on_each_thread([&] {
       for (int i = 0; i < kTimes; ++i)
         check_sum(loops_.unpack(stream_.data(), reinterpret_cast<const std::int8_t*>(stream_.data()), kRow));
@@ -107,7 +135,7 @@ class Ceilings {
   static void check_sum(std::int64_t sum) { asm volatile("" : : "r"(sum)); }
 
   const kernels::CeilingLoops& loops_;
-  Buffer<std::uint8_t> stream_;
+  Pages stream_;
   std::int64_t position_ = 0;
 };
 
@@ -117,7 +145,7 @@ struct CeilingRow {
   double (*measure)(Ceilings&);
 };
 constexpr CeilingRow kCeilings[] = {
-    {"memory_read", "GB/s", [](Ceilings& c) { return c.read_rate(256 * kMiB); }},
+    {"memory_read", "GB/s", [](Ceilings& c) { return c.read_rate(8 * kMiB * thread_count()); }},
     {"l3_read", "GB/s", [](Ceilings& c) { return c.cached_rate(); }},
     {"int8_multiply_add", "GMAC/s", [](Ceilings& c) { return c.product_rate(); }},
     {"unpack_2bit_l1", "GB/s", [](Ceilings& c) { return c.unpack_rate(); }},
@@ -190,10 +218,16 @@ TernaryLayout layout_of(const Case& c) {
   return c.product == Product::columns ? TernaryLayout::t2_col : TernaryLayout::t2_row;
 }
 
+/// Where the weights of a product are: cold in pages of either size, or in the last-level cache.
+enum class Memory { cold, cold_4k, cached };
+constexpr const char* name_of(Memory memory) {
+  return memory == Memory::cold ? "cold" : (memory == Memory::cold_4k ? "cold4K" : "cached");
+}
+
 /// A matrix in as many copies as a rotation needs, and the tokens that meet it.
 class Workload {
  public:
-  Workload(const Case& c, std::int64_t outputs, std::int64_t inputs, bool cached)
+  Workload(const Case& c, std::int64_t outputs, std::int64_t inputs, Memory memory)
       : case_(c),
         outputs_(outputs),
         inputs_(inputs),
@@ -209,13 +243,14 @@ class Workload {
     const std::int64_t rows = quant::stored_rows(layout, outputs, inputs);
     const std::int64_t bytes = quant::stored_row_bytes(layout, outputs, inputs);
     const double touched = static_cast<double>(rows * bytes) * c.density;
-    copies_ = cached ? 1
-                     : std::clamp<std::int64_t>(static_cast<std::int64_t>(kColdBytes / touched) + 1, 1,
-                                                kMostCopyBytes / (rows * bytes));
+    copies_ = memory == Memory::cached
+                  ? 1
+                  : std::clamp<std::int64_t>(static_cast<std::int64_t>(kColdBytes / touched) + 1, 1,
+                                             kMostCopyBytes / (rows * bytes));
     fill();
-    packed_ = Buffer<std::uint8_t>(copies_ * rows * bytes);
+    packed_ = Pages(copies_ * rows * bytes, memory != Memory::cold_4k);
     matrix_ = {layout, outputs, inputs, {packed_.data(), rows, bytes}, 0.02f};
-    quant::reference_pack_ternary(layout, {weight_.data(), outputs, inputs}, packed_.rows(rows, bytes));
+    quant::reference_pack_ternary(layout, {weight_.data(), outputs, inputs}, {packed_.data(), rows, bytes});
     for (std::int64_t i = 1; i < copies_; ++i)
       std::memcpy(packed_.data() + i * rows * bytes, packed_.data(), static_cast<std::size_t>(rows * bytes));
   }
@@ -313,16 +348,16 @@ class Workload {
   Buffer<std::int32_t> code_sum_, column_, sums_;
   Buffer<float> y_;
   std::vector<std::int32_t> listed_;
-  Buffer<std::uint8_t> packed_;
+  Pages packed_;
   kernels::TernaryMatrix matrix_;
   std::int64_t copies_ = 1, next_ = 0;
   double share_ = 1.0;
 };
 
 /// One line: the kernel and a memory read in turn.
-Json measure(Ceilings& ceilings, const Case& c, std::int64_t outputs, std::int64_t inputs, bool cached,
+Json measure(Ceilings& ceilings, const Case& c, std::int64_t outputs, std::int64_t inputs, Memory memory,
              int reps) {
-  Workload work(c, outputs, inputs, cached);
+  Workload work(c, outputs, inputs, memory);
   work.run();
   work.check();
   // A repetition takes about half a millisecond or more, so that the clock and one interruption weigh little.
@@ -331,8 +366,8 @@ Json measure(Ceilings& ceilings, const Case& c, std::int64_t outputs, std::int64
   for (std::int64_t i = 0; i < std::min<std::int64_t>(work.copies(), 64); ++i) work.run();
   std::vector<double> time, share, read;
   for (int i = 0; i < reps; ++i) {
-    const double rate = ceilings.read_rate(16 * kMiB);
-    if (cached) work.run();  // the read has emptied the caches
+    const double rate = ceilings.read_rate(8 * kMiB * thread_count());
+    if (memory == Memory::cached) work.run();  // the read has emptied the caches
     time.push_back(seconds_of([&] {
                      for (std::int64_t call = 0; call < calls; ++call) work.run();
                    }) /
@@ -346,7 +381,7 @@ Json measure(Ceilings& ceilings, const Case& c, std::int64_t outputs, std::int64
                            {"outputs", outputs},
                            {"inputs", inputs},
                            {"threads", thread_count()},
-                           {"memory", cached ? "cached" : "cold"},
+                           {"memory", name_of(memory)},
                            {"copies", work.copies()},
                            {"bytes", work.bytes_touched()},
                            {"gb_per_s", work.bytes_touched() / seconds.median * 1e-9},
@@ -389,7 +424,7 @@ ExitCode run_bench_ceilings(const BenchCeilingsOptions& options) {
 
 ExitCode run_bench_kernels(const BenchKernelsOptions& options) {
   Ceilings ceilings;
-  const Json measured = measure_ceilings(ceilings, options.threads, 7);
+  const Json measured = measure_ceilings(ceilings, options.threads, 25);
   Json lines = Json::array();
   if (!options.json) {
     print_ceilings(measured);
@@ -407,10 +442,10 @@ ExitCode run_bench_kernels(const BenchKernelsOptions& options) {
         set_thread_count(threads);
         const double peak =
             measured.at(std::to_string(thread_count())).at("int8_multiply_add").at("median").as_double();
-        for (const bool cached : {false, true}) {
-          if (cached && c.product == Product::batch) continue;
+        for (const Memory memory : {Memory::cold, Memory::cold_4k, Memory::cached}) {
+          if (memory != Memory::cold && c.product == Product::batch) continue;
           const std::int64_t outputs = c.down ? hidden : wide, inputs = c.down ? wide : hidden;
-          Json line = measure(ceilings, c, outputs, inputs, cached, options.reps);
+          Json line = measure(ceilings, c, outputs, inputs, memory, options.reps);
           line["shape"] = shape;
           if (!options.json) print_line(line, peak);
           lines.push_back(std::move(line));

@@ -112,7 +112,7 @@ ExitCode run_bench_train(const BenchOptions& options);
 /// `bench ceilings`: what the machine can do. `bench kernels`: what each ternary kernel makes of it.
 struct BenchCeilingsOptions {
   std::vector<int> threads{1, 2};
-  int reps = 15;
+  int reps = 41;
   bool json = false;
 };
 ExitCode run_bench_ceilings(const BenchCeilingsOptions& options);
