@@ -28,7 +28,7 @@ def problems(entry, source_dir):
             yield f"{path}: compiled with {flag}"
         if ISA_FLAG.match(flag) and not ISA_FILE.search(path):
             yield f"{path}: compiled with {flag}, though its name ends in no instruction set"
-    if path.endswith(".cu"):
+    if any(Path(word).name == "nvcc" for word in flags[:2]):  # behind ccache; g++ compiles .cu files too, for a machine without GPU
         if "--fmad=false" not in flags:
             yield f"{path}: compiled without --fmad=false"
     elif "-ffp-contract=off" not in flags:

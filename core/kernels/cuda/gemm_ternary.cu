@@ -30,6 +30,7 @@ struct Tile {
   static constexpr int kWarpRows = kRows / kWarpsDown, kWarpCols = kCols / kWarpsAcross;
   static constexpr int kDown = kWarpRows / 16, kAcross = kWarpCols / 8;  // mma tiles of a warp
   static_assert(kInputs / kWordInputs * 4 == kPiece);
+  static_assert(kWarpRows % 8 == 0 && kWarpCols % 8 == 0);
   static_assert(kDown >= 1 && kAcross % 2 == 0, "ldmatrix x4 gives the weights of two mma tiles");
 };
 using WideTile = Tile<128, 128, 2>;
@@ -50,12 +51,28 @@ struct Parameters {
 
 /// Piece p of row r of a tile of 64-byte rows. The eight rows that ldmatrix reads together fall on different
 /// banks: two rows are 128 bytes, and each pair of rows has its pieces in another order.
-__device__ int place_of_piece(int r, int p) { return r * kInputs + ((p ^ (r / 2 % kPieces)) * kPiece); }
+A48_INLINE constexpr int place_of_piece(int r, int p) {
+  return r * kInputs + ((p ^ (r / 2 % kPieces)) * kPiece);
+}
+static_assert(
+    [] {
+      for (int p = 0; p < kPieces; ++p) {
+        unsigned banks = 0;  // groups of four
+        for (int r = 0; r < 8; ++r) banks |= 1u << (place_of_piece(r, p) / kPiece % 8);
+        if (banks != 0xff) return false;
+      }
+      return true;
+    }(),
+    "eight rows, eight groups of banks");
+
+/// Bytes of a stage of one output's weights.
+template <bool kPacked>
+constexpr int kColBytes = kPacked ? kPiece : kInputs;
 
 template <typename T, bool kPacked>
 struct Stage {
   alignas(16) std::int8_t codes[T::kRows * kInputs];
-  alignas(16) std::int8_t weight[kPacked ? T::kCols * kPiece : T::kCols * kInputs];
+  alignas(16) std::int8_t weight[T::kCols * kColBytes<kPacked>];
 };
 
 /// Starts the copies of one stage; rows that do not exist become zeros.
@@ -84,23 +101,22 @@ __device__ void load_stage(const Parameters& p, std::int64_t row, std::int64_t c
   }
 }
 
-/// The weight fragments of two neighbouring mma tiles, columns n … n + 15, for the mma step `s` of a stage.
-template <typename T, bool kPacked>
-__device__ __forceinline__ void load_weights(const Stage<T, kPacked>& stage, int n, int s,
-                                             std::uint32_t (&b)[2][2]) {
+/// The weight fragments of two neighbouring mma tiles for the mma step `s` of a stage; `weight` is where the
+/// first of their 16 columns starts.
+template <bool kPacked>
+__device__ __forceinline__ void load_weights(const std::int8_t* weight, int s, std::uint32_t (&b)[2][2]) {
   const int lane = lane_of_warp();
   if constexpr (kPacked) {
     const int group = lane / 4, shift = 2 * (lane % 4);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const std::int8_t* piece = stage.weight + (n + 8 * j + group) * kPiece;
-      const uint2 words = reinterpret_cast<const uint2*>(piece)[s];
+      const uint2 words = reinterpret_cast<const uint2*>(weight + (8 * j + group) * kPiece)[s];
       b[j][0] = words.x >> shift & 0x03030303u;
       b[j][1] = words.y >> shift & 0x03030303u;
     }
   } else {
     std::uint32_t four[4];
-    load_matrix_x4(four, stage.weight + place_of_piece(n + lane / 16 * 8 + lane % 8, 2 * s + lane / 8 % 2));
+    load_matrix_x4(four, weight + place_of_piece(lane / 16 * 8 + lane % 8, 2 * s + lane / 8 % 2));
     b[0][0] = four[0];
     b[0][1] = four[1];
     b[1][0] = four[2];
@@ -108,55 +124,58 @@ __device__ __forceinline__ void load_weights(const Stage<T, kPacked>& stage, int
   }
 }
 
+/// `codes` and `weight` are where the rows and columns of this warp start, multiples of 8, so that
+/// place_of_piece is the same from there.
 template <typename T, bool kPacked>
-__device__ __forceinline__ void multiply_stage(const Stage<T, kPacked>& stage, int first_row, int first_col,
+__device__ __forceinline__ void multiply_stage(const std::int8_t* codes, const std::int8_t* weight,
                                                int (&acc)[T::kDown][T::kAcross][4]) {
   const int lane = lane_of_warp();
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    std::uint32_t a[T::kDown][4];
+    std::uint32_t b[T::kAcross / 2][2][2];
 #pragma unroll
-    for (int i = 0; i < T::kDown; ++i)
-      load_matrix_x4(a[i], stage.codes + place_of_piece(first_row + 16 * i + lane % 16, 2 * s + lane / 16));
+    for (int j = 0; j < T::kAcross / 2; ++j)
+      load_weights<kPacked>(weight + 16 * j * kColBytes<kPacked>, s, b[j]);
+    const std::int8_t* piece = codes + place_of_piece(lane % 16, 2 * s + lane / 16);
 #pragma unroll
-    for (int j = 0; j < T::kAcross; j += 2) {
-      std::uint32_t b[2][2];
-      load_weights<T, kPacked>(stage, first_col + 8 * j, s, b);
+    for (int i = 0; i < T::kDown; ++i) {
+      std::uint32_t a[4];
+      load_matrix_x4(a, piece + 16 * i * kInputs);
 #pragma unroll
-      for (int i = 0; i < T::kDown; ++i) {
-        mma_m16n8k32_s8(acc[i][j], a[i], b[0]);
-        mma_m16n8k32_s8(acc[i][j + 1], a[i], b[1]);
-      }
+      for (int j = 0; j < T::kAcross; ++j) mma_m16n8k32_s8(acc[i][j], a, b[j / 2][j % 2]);
     }
   }
 }
 
-/// Element (g, 2t), its right neighbour, and the two of row g + 8, of each mma tile.
+/// Element (g, 2t), its right neighbour, and the two of row g + 8, of each mma tile; rows outside, so that
+/// the scales of the columns are read once.
 template <typename T, bool kPacked, typename Y>
-__device__ void write_tile(const Parameters& p, Y* y, std::int64_t row, std::int64_t col,
-                           const int (&acc)[T::kDown][T::kAcross][4]) {
-  const int group = lane_of_warp() / 4, t = lane_of_warp() % 4;
+__device__ __forceinline__ void write_tile(const Parameters& p, Y* y, std::int64_t row, std::int64_t col,
+                                           const int (&acc)[T::kDown][T::kAcross][4]) {
+  const std::int64_t first_row = row + lane_of_warp() / 4, first_col = col + lane_of_warp() % 4 * 2;
+  float alpha[T::kAcross][2];
 #pragma unroll
-  for (int j = 0; j < T::kAcross; ++j) {
-    const std::int64_t n = col + 8 * j + 2 * t;
-    if (n >= p.outputs) continue;
-    const bool second = n + 1 < p.outputs;
-    const float alpha = p.scales.of(n), next_alpha = second ? p.scales.of(n + 1) : alpha;
+  for (int j = 0; j < T::kAcross; ++j)
 #pragma unroll
-    for (int half = 0; half < 2 * T::kDown; ++half) {
-      const std::int64_t r = row + 8 * half + group;
-      if (r >= p.codes.rows) continue;
-      const int surplus = kPacked ? p.code_sum[r] : 0;
-      const float step = p.step[r];
+    for (int i = 0; i < 2; ++i) alpha[j][i] = p.scales.of(first_col + 8 * j + i);
+#pragma unroll
+  for (int half = 0; half < 2 * T::kDown; ++half) {
+    const std::int64_t r = first_row + 8 * half;
+    if (r >= p.codes.rows) break;
+    const int surplus = kPacked ? p.code_sum[r] : 0;
+    const float step = p.step[r];
+    Y* to = y + r * p.y_stride + first_col;
+#pragma unroll
+    for (int j = 0; j < T::kAcross; ++j, to += 8) {
+      const std::int64_t n = first_col + 8 * j;
       const int* sums = &acc[half / 2][j][half % 2 * 2];
-      const float here = quant::epilogue(sums[0] - surplus, step, alpha);
-      const float next = quant::epilogue(sums[1] - surplus, step, next_alpha);
-      Y* to = y + r * p.y_stride + n;
-      if (second && p.pairs) {
+      const float here = quant::epilogue(sums[0] - surplus, step, alpha[j][0]);
+      const float next = quant::epilogue(sums[1] - surplus, step, alpha[j][1]);
+      if (p.pairs && n + 1 < p.outputs) {
         store_pair(to, here, next);
       } else {
-        store(to, here);
-        if (second) store(to + 1, next);
+        if (n < p.outputs) store(to, here);
+        if (n + 1 < p.outputs) store(to + 1, next);
       }
     }
   }
@@ -186,7 +205,9 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(Parameters p, Y* y) {
     if (next < stages)
       load_stage<T, kPacked>(p, row, col, static_cast<std::int64_t>(next) * kInputs, ring[next % kStages]);
     cp_async_commit();
-    multiply_stage<T, kPacked>(ring[s % kStages], first_row, first_col, acc);
+    const OneStage& stage = ring[s % kStages];
+    multiply_stage<T, kPacked>(stage.codes + first_row * kInputs,
+                               stage.weight + first_col * kColBytes<kPacked>, acc);
   }
   write_tile<T, kPacked>(p, y, row + first_row, col + first_col, acc);
 }

@@ -4,14 +4,15 @@
 namespace a48::test {
 namespace {
 
-void check(const TernaryCase& c, bool as_bf16_too = true) {
+/// In every form of weights and results, or with fp32 results and the given form of weights.
+void check(const TernaryCase& c, const std::vector<bool>& packings = {false, true}, bool as_bf16_too = true) {
   const Matrix<float> expected = c.expected();
   const Matrix<quant::Bf16> expected_bf16 = rounded(expected);
   INFO("rows " << c.rows() << ", inputs " << c.inputs() << ", outputs " << c.outputs() << ", matrices "
                << c.end.size());
   on_every_order([&] {
     const DeviceTernaryCase device(c);
-    for (const bool packed : {false, true}) {
+    for (const bool packed : packings) {
       INFO("packed " << packed);
       DeviceMatrix<float> y(c.rows(), c.outputs(), c.outputs() + c.rows() % 3);
       cuda::table_cuda().gemm_ternary(device.gemm(packed, y.view()), nullptr);
@@ -51,9 +52,11 @@ TEST_CASE("fused matrices keep their own scales") {
 }
 
 TEST_CASE("check 12: extreme codes at the largest K of a model, and at that of an exact fp32 sum") {
-  check(filled(2, 11008, 3, 127, 1), false);
-  check(filled(17, 5460, 2, 127, -1), false);
-  check(filled(1, 132104, 1, -127, 1), false);
+  check(filled(2, 11008, 3, 127, 1), {false, true}, false);
+  check(filled(17, 5460, 2, 127, -1), {false, true}, false);
+#if !defined(__SANITIZE_ADDRESS__)  // minutes there, and no other addresses
+  check(filled(1, 132104, 1, -127, 1), {true}, false);
+#endif
 }
 
 TEST_CASE("gemm_ternary of no rows does nothing") {
