@@ -43,7 +43,8 @@ std::vector<at::Tensor> products(const at::Tensor& x, std::initializer_list<BitL
   const std::vector<ops::LinearWeight> weights = weights_of(layers);
   if (slot.input == quant::Scheme::fp) return ops::ternary_linear(kept(x, slot), weights);
   std::int64_t zero_codes = 0;
-  const ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr};
+  const ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr,
+                               (*layers.begin())->backward()};
   std::vector<at::Tensor> outputs = ops::bit_linear(x, weights, input);
   if (zeros != nullptr) zeros->add(zero_codes, x.numel());
   return outputs;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/ops/backward_product.h"
 #include "core/ops/ternary_weight.h"
 #include "core/quant/scheme.h"
 #include "core/runtime/sparsity.h"
@@ -29,6 +30,9 @@ class BitLinearImpl : public torch::nn::Module {
 
   void set_slot(const LinearSlot& slot) { slot_ = slot; }
   const LinearSlot& slot() const { return slot_; }
+  /// Of the backward products on integer codes; slots with a float input keep fp32.
+  void set_backward(ops::BackwardDtype dtype) { backward_ = dtype; }
+  ops::BackwardDtype backward() const { return backward_; }
 
   /// Codes of the present master; made anew after weights_changed() and after a write that autograd's version
   /// counter saw.
@@ -41,6 +45,7 @@ class BitLinearImpl : public torch::nn::Module {
 
  private:
   LinearSlot slot_;
+  ops::BackwardDtype backward_ = ops::BackwardDtype::fp32;
   ops::TernaryWeight cache_;
   std::int64_t cached_version_ = -1;
 };

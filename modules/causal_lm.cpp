@@ -151,16 +151,21 @@ void BitNetForCausalLMImpl::set_implementations(config::AttentionImpl attention,
   head_ = head;
 }
 
+void BitNetForCausalLMImpl::set_backward(ops::BackwardDtype dtype) {
+  backward_ = dtype;
+  for (BitLinear linear : model->linears()) linear->set_backward(dtype);
+}
+
 bool BitNetForCausalLMImpl::exact_head() const {
   return !at::GradMode::is_enabled() || !is_training() || head_ == config::HeadImpl::exact;
 }
 
 at::Tensor BitNetForCausalLMImpl::head(const at::Tensor& hidden) const {
-  return exact_head() ? ops::exact_head(hidden, head_weight()) : at::linear(hidden, head_weight());
+  return exact_head() ? ops::exact_head(hidden, head_weight(), backward_) : at::linear(hidden, head_weight());
 }
 
 at::Tensor BitNetForCausalLMImpl::row_loss(const at::Tensor& hidden, const at::Tensor& target) const {
-  if (!exact_head()) return ops::head_loss_sum(hidden, head_weight(), target);
+  if (!exact_head()) return ops::head_loss_sum(hidden, head_weight(), target, backward_);
   ops::check_targets(target, hidden.size(0), config().vocab_size);
   return torch::nn::functional::cross_entropy(
       head(hidden), target, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));

@@ -107,6 +107,8 @@ class BitNetForCausalLMImpl : public torch::nn::Module {
   void set_slots(const quant::Slots& slots) { model->set_slots(slots); }
   const quant::Slots& slots() const { return model->slots(); }
   void set_implementations(config::AttentionImpl attention, config::HeadImpl head);
+  /// Dtype of the backward products on integer codes and of the head's.
+  void set_backward(ops::BackwardDtype dtype);
   /// After every optimizer step or load.
   void weights_changed() { model->weights_changed(); }
   /// q, k, v, o, gate, up, down of every block, in that order.
@@ -122,6 +124,7 @@ class BitNetForCausalLMImpl : public torch::nn::Module {
  private:
   bool tied_;
   config::HeadImpl head_ = config::HeadImpl::gemm;
+  ops::BackwardDtype backward_ = ops::BackwardDtype::fp32;
 
   bool exact_head() const;
   at::Tensor row_loss(const at::Tensor& hidden, const at::Tensor& target) const;

@@ -51,13 +51,19 @@ std::uint64_t available_in_group() {
   return limit - std::min(limit, held);
 }
 
-std::string gigabytes(std::uint64_t bytes) {
+}  // namespace
+
+std::string byte_size(double bytes) {
   char text[32];
-  std::snprintf(text, sizeof(text), "%.1f GB", static_cast<double>(bytes) * 1e-9);
+  if (bytes >= 1e9) {
+    std::snprintf(text, sizeof text, "%.2f GB", bytes * 1e-9);
+  } else if (bytes >= 1e6) {
+    std::snprintf(text, sizeof text, "%.1f MB", bytes * 1e-6);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f kB", bytes * 1e-3);
+  }
   return text;
 }
-
-}  // namespace
 
 std::uint64_t free_memory_bytes() { return std::min(available_in_system(), available_in_group()); }
 
@@ -65,8 +71,8 @@ void check_memory(std::int64_t parameters) {
   const std::uint64_t needed = static_cast<std::uint64_t>(parameters) * sizeof(float),
                       free = free_memory_bytes();
   A48_CHECK(needed <= free, ErrorKind::no_resources, "the model's ", parameters, " weights need ",
-            gigabytes(needed), " in fp32, ", gigabytes(free),
-            " are free; choose a smaller model, or build its shapes only with device torch::kMeta");
+            byte_size(static_cast<double>(needed)), " in fp32, ", byte_size(static_cast<double>(free)),
+            " are free; choose a smaller model or a machine with more memory");
 }
 
 }  // namespace a48::nn

@@ -34,8 +34,14 @@ SavedBytesReport measure_saved_bytes(BitNetForCausalLM& model, const at::Tensor&
   const at::AutoGradMode grad(true);
   const ops::SavedBytes counter;
   const at::Tensor loss = model->loss_sum(ids);
-  SavedBytesReport report{counter.by_name(), 0, counter.total()};
+  const std::string parameters = "parameters";
+  ops::note_saved(parameters, model->parameters());  // gains; a linear's weight has its own name
+  SavedBytesReport report;
+  report.by_name = counter.by_name();
+  report.total = counter.total();
   for (const auto& [name, bytes] : report.by_name) {
+    const bool weight = name.ends_with("/weight") || name == parameters;
+    (weight ? report.weights : name == "head" ? report.head : report.activations) += bytes;
     if (name.ends_with("/input") || name.ends_with("/step")) report.linear_inputs += bytes;
   }
   return report;

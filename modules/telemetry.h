@@ -26,11 +26,14 @@ std::vector<Flips> flips(const std::vector<MatrixInfo>& before, const std::vecto
 /// Names of matrices in which no code flipped.
 std::vector<std::string> frozen_matrices(const std::vector<Flips>& flips);
 
-/// Bytes that one training forward keeps for its backward, each storage once (numerics.md 4.3).
+/// Bytes that one training forward keeps for its backward, each storage once, whoever saved it (numerics.md
+/// 4.3).
 struct SavedBytesReport {
-  std::map<std::string, std::int64_t>
-      by_name;  // "<linear>/input", "/step", "/weight"; "rms_norm", "glu", "attention", "head"
-  std::int64_t linear_inputs = 0;  // codes and steps, or float inputs, of all linears
+  /// "<linear>/input", "/step", "/weight"; "rms_norm", "glu", "rope", "attention", "head", "parameters";
+  /// "unnamed" for what LibTorch's own operations save beside (token ids, the log-sum-exp of attention).
+  std::map<std::string, std::int64_t> by_name;
+  std::int64_t linear_inputs = 0;  // codes and steps, or float inputs, of all linears; part of activations
+  std::int64_t activations = 0, weights = 0, head = 0;  // their sum is the total
   std::int64_t total = 0;
 };
 /// ids [B, T+1] as in loss_sum. Runs a forward with gradients in the model's present mode and throws it away.

@@ -123,6 +123,37 @@ TEST_CASE("check 17: saved bytes of every BitLinear are those of numerics.md 4.3
   CHECK(nn::measure_saved_bytes(plain, random_ids(3, 17, 61)).linear_inputs == all_linears * 4 * (3 * h + g));
 }
 
+TEST_CASE("check 17: all that autograd saves is counted, the log-sum-exp of attention included") {
+  const config::Model config = tiny_model();
+  const std::int64_t rows = 3 * 16, h = config.hidden_size, g = config.intermediate_size,
+                     layers = config.num_hidden_layers, vocab = config.vocab_size;
+  struct Row {
+    quant::Mode mode;
+    std::int64_t inputs;  // bytes per token of the linear inputs, steps apart
+  };
+  for (const Row& row : {Row{quant::Mode::a8, 3 * h + g}, Row{quant::Mode::a4_8, 2 * h + g}}) {
+    nn::BitNetForCausalLM model = build(config, row.mode);
+    model->set_implementations(config::AttentionImpl::sdpa, config::HeadImpl::gemm);
+    const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, random_ids(3, 17, 61));
+    INFO(quant::row_of(row.mode).name);
+    const std::int64_t norms = layers * (3 * (h + 1) + (g + 1)) + (h + 1);  // input and r; floats per token
+    const std::int64_t attention = layers * 4 * h;                          // q, k, v, output
+    const std::int64_t gate_up = layers * 2 * g;
+    const std::int64_t log_sum_exp = layers * config.num_attention_heads;
+    const std::int64_t head_dim = config.head_dim(), positions = config.max_position_embeddings;
+    const std::int64_t rope = 4 * rows + layers * 2 * 4 * positions * (head_dim / 2);  // positions, tables
+    CHECK(saved.by_name.at("rms_norm") <= 4 * rows * norms);
+    CHECK(saved.by_name.at("rope") == rope);
+    CHECK(saved.by_name.at("unnamed") == 4 * rows * log_sum_exp);
+    CHECK(saved.linear_inputs == layers * rows * (row.inputs + 16));
+    CHECK(saved.head == 4 * (rows * h + vocab * h));  // gradients of hidden states and head
+    CHECK(saved.weights == layers * (4 * h * h + 3 * h * g) + 4 * (layers * (3 * h + g) + h));
+    CHECK(saved.activations ==
+          saved.linear_inputs + rope + 4 * rows * (norms + attention + gate_up + log_sum_exp));
+    CHECK(saved.total == saved.activations + saved.weights + saved.head);
+  }
+}
+
 TEST_CASE("check 17: no float copy of a quantized input outlives the forward") {
   const at::Tensor gain = torch::ones({64}).requires_grad_();
   nn::BitLinear layer(64, 8);

@@ -2,6 +2,8 @@
 // tokens.
 #include "modules/row_model.h"
 
+#include "core/ops/attention.h"
+#include "core/ops/rope.h"
 #include "core/ops/status.h"
 #include "tests/modules/small_model.h"
 #include "tests/support/catch.h"
@@ -145,11 +147,30 @@ TEST_CASE("check 38: the sparsity report equals counts from dumped codes") {
   CHECK(report.measured);
   CHECK(report.qkv == zeros(n1, quant::Scheme::int4));
   CHECK(report.gate == zeros(n3, quant::Scheme::int4));
-  CHECK(report.out >= 0.5);  // TopK keeps 24 of 48
-  CHECK(report.down == zeros(f, quant::Scheme::int8));
+  auto& attention = block->self_attn;
+  const auto qkv = nn::shared_input(n1, {attention->q_proj, attention->k_proj, attention->v_proj});
+  const at::Tensor position = torch::arange(30, torch::kInt);
+  const std::int64_t heads = config.num_attention_heads, head_dim = config.head_dim();
+  const ops::RopeTables tables =
+      ops::rope_tables(config.max_position_embeddings, head_dim, config.rope_theta);
+  const at::Tensor o = attention->attn_sub_norm(ops::exact_attention(
+      ops::rope(qkv[0], position, heads, tables), ops::rope(qkv[1], position, heads, tables), qkv[2],
+      {heads, heads, head_dim, {0, 30}}));
+  const double out = zeros(ops::topk(o, 0.5).first, quant::Scheme::int8),
+               down = zeros(f, quant::Scheme::int8);
+  CHECK(out >= 0.5);  // TopK keeps 24 of 48
+  CHECK(report.out == out);
+  CHECK(report.down == down);
   const double closed = gate_up[0].le(0).to(torch::kDouble).mean().item<double>();
   CHECK(report.gate_output == closed);
   CHECK(report.up == 1.0 - (1.0 - report.gate) * (1.0 - closed));
+
+  const double h = 48.0, g = 100.0, qkv_zeros = zeros(n1, quant::Scheme::int4),
+               gate = zeros(n3, quant::Scheme::int4), up = 1.0 - (1.0 - gate) * (1.0 - closed);
+  const double weights = 4.0 * h * h + 3.0 * h * g;
+  const double overall = (3.0 * h * h * qkv_zeros + h * h * out + h * g * (up + gate + down)) / weights;
+  CHECK(report.overall == Approx(overall).epsilon(chain_tolerance(1, 1.0)));
+  CHECK(report.active_parameters == Approx(weights * (1.0 - overall)).epsilon(chain_tolerance(1, 1.0)));
   rows.reset_sparsity();
   CHECK(!rows.sparsity().measured);
 }
