@@ -64,6 +64,8 @@ double quantile(std::vector<double> values, double share) {
 }
 
 Json bench(const BenchRequest& request) {
+  A48_CHECK(!request.bf16_backward || cpu_has_bf16(), ErrorKind::no_resources,
+            "bench train: this CPU has neither avx512_bf16 nor amx_bf16: bf16 products would be emulated");
   A48_CHECK(request.steps >= 1 && request.warmup >= 0 && !request.modes.empty(), ErrorKind::config,
             "bench train: at least one mode and one step");
   ops::use_torch_threads();
@@ -90,6 +92,8 @@ Json bench(const BenchRequest& request) {
       plan.slots = quant::row_of(plan.mode).slots;
       plan.learning_rate = 1e-4;
       model->set_slots(plan.slots);
+      const bool bf16 = request.bf16_backward && plan.mode != quant::Mode::none;
+      model->set_backward(bf16 ? ops::BackwardDtype::bf16 : ops::BackwardDtype::fp32);
       const auto begin = std::chrono::steady_clock::now();
       train_step(model, optimizer, optim, plan, {ids});
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
@@ -105,6 +109,7 @@ Json bench(const BenchRequest& request) {
   Json result = Json::object(), modes = Json::object();
   result["machine"] = machine;
   result["preset"] = request.preset;
+  result["backward_dtype"] = request.bf16_backward ? "bf16" : "fp32";
   result["parameters"] = config::total_parameters(shape_of_model);
   result["batch"] = shape.batch;
   result["sequence"] = shape.sequence;
@@ -123,6 +128,9 @@ Json bench(const BenchRequest& request) {
     mode["step_ms"] = step;
     mode["tokens_per_s"] = 1e3 * static_cast<double>(shape.batch * shape.sequence) / median;
     mode["saved_bytes"] = saved.total;
+    mode["saved_activation_bytes"] = saved.activations;
+    mode["saved_weight_bytes"] = saved.weights;
+    mode["saved_head_bytes"] = saved.head;
     mode["saved_linear_input_bytes"] = saved.linear_inputs;
     mode["ratio"] = none == milliseconds.end() ? Json() : Json(median / quantile(none->second, 0.5));
     modes[name] = mode;
@@ -134,7 +142,7 @@ Json bench(const BenchRequest& request) {
 }  // namespace
 
 Json bench_train(const BenchRequest& request) {
-  const SignalScope signals;
+  const SignalScope signals("\nstopping after this step without a result; again to stop now\n");
   return with_torch_errors([&] { return bench(request); });
 }
 

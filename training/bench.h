@@ -15,9 +15,11 @@ struct BenchRequest {
   std::int64_t vocab = 4096;
   int warmup = 2, steps = 10;  // timed steps per mode, modes alternate
   int threads = 0;
+  bool bf16_backward = false;  // run.backward_dtype=bf16 in the quantized modes
 };
 
-/// {machine, preset, tokens, modes: {mode: {step_ms: {median, q1, q3}, tokens_per_s, saved_bytes, ratio}}}
+/// {machine, preset, tokens, modes: {mode: {step_ms: {median, q1, q3}, tokens_per_s, saved_bytes and its
+/// parts saved_{activation,weight,head}_bytes, saved_linear_input_bytes, ratio}}}
 Json bench_train(const BenchRequest& request);
 
 }  // namespace a48::train

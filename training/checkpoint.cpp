@@ -27,6 +27,7 @@ constexpr const char* kTokenizer = "tokenizer.model";
 constexpr const char* kTemporary = ".tmp-";
 constexpr const char* kTrash = ".trash-";
 constexpr std::size_t kStepDigits = 8;
+constexpr std::size_t kMostShown = 64;  // bytes of a name that is none
 
 Path folder_of(const Path& run) { return run / "checkpoints"; }
 
@@ -85,6 +86,14 @@ bool discard(const Path& folder) {
   }
 }
 
+/// What a checkpoint says that was written before the tokenizer was recorded: its file is there, or nothing
+/// is known.
+TokenizerRecord tokenizer_of_files(const format::Manifest& manifest) {
+  for (const format::FileEntry& file : manifest.files)
+    if (file.name == kTokenizer) return {"sentencepiece", file.sha256};
+  return {};
+}
+
 std::string latest_name(const Path& run) {
   const Path file = folder_of(run) / "latest";
   if (!fs::exists(file)) return "";
@@ -135,6 +144,8 @@ Json to_json(const TrainerState& state) {
   json["best_validation_loss"] = state.best_validation_loss;
   json["seconds"] = state.seconds;
   json["data_fingerprint"] = state.data_fingerprint;
+  json["tokenizer"]["kind"] = state.tokenizer.kind;
+  json["tokenizer"]["sha256"] = state.tokenizer.sha256;
   json["machine"] = state.machine;
   json["loss_window"] = doubles(state.guard.losses);
   json["norm_window"] = doubles(state.guard.norms);
@@ -158,6 +169,8 @@ TrainerState state_from_json(const Json& json) {
   state.best_validation_loss = json.at("best_validation_loss").as_double();
   state.seconds = json.at("seconds").as_double();
   state.data_fingerprint = json.at("data_fingerprint").as_string();
+  if (const Json* tokenizer = json.find("tokenizer"))
+    state.tokenizer = {tokenizer->at("kind").as_string(), tokenizer->at("sha256").as_string()};
   state.machine = json.at("machine");
   state.guard.losses = doubles(json.at("loss_window"));
   state.guard.norms = doubles(json.at("norm_window"));
@@ -215,7 +228,10 @@ Checkpoint open_checkpoint(const Path& folder) {
               " is not listed");
   }
   const Path state = folder / kState, run = folder / kRun;
-  checkpoint.state = state_from_json(Json::parse(read_file(state), state.string()));
+  const Json recorded = Json::parse(read_file(state), state.string());
+  checkpoint.state = state_from_json(recorded);
+  if (recorded.find("tokenizer") == nullptr)
+    checkpoint.state.tokenizer = tokenizer_of_files(checkpoint.manifest);
   A48_CHECK(checkpoint.manifest.step == *step && checkpoint.state.step == *step, ErrorKind::bad_input,
             folder.string(), ": the folder's name says step ", *step, ", its manifest ",
             checkpoint.manifest.step, ", its state ", checkpoint.state.step);
@@ -227,15 +243,16 @@ std::optional<Checkpoint> newest_checkpoint(const Path& run) {
   auto candidates = list_checkpoints(run);
   std::reverse(candidates.begin(), candidates.end());
   std::string reasons;
-  const auto reject = [&](const Path& folder, const std::string& reason) {
-    log::warning(concat("checkpoint ", folder.filename().string(), " is not used: ", reason));
-    reasons += "\n  " + folder.filename().string() + ": " + reason;
+  const auto reject = [&](const std::string& name, const std::string& reason) {
+    log::warning(concat("checkpoint ", name, " is not used: ", reason));
+    reasons += concat("\n  ", name, ": ", reason);
   };
   if (const std::string latest = latest_name(run); !latest.empty()) {
     const auto named = std::find_if(candidates.begin(), candidates.end(),
                                     [&](const auto& c) { return c.second.filename() == latest; });
     if (named == candidates.end()) {
-      reject(folder_of(run) / latest, "named by `latest`, but there is no such folder");
+      // Quoted as JSON: the file may hold anything.
+      reject(Json(latest.substr(0, kMostShown)).dump(), "named by `latest`, but there is no such folder");
     } else {
       std::rotate(candidates.begin(), named, named + 1);
     }
@@ -247,7 +264,7 @@ std::optional<Checkpoint> newest_checkpoint(const Path& run) {
         log::warning(concat("falling back to ", folder.filename().string(), ", step ", step));
       return checkpoint;
     } catch (const Error& error) {
-      reject(folder, error.what());
+      reject(folder.filename().string(), error.what());
     }
   }
   A48_CHECK(

@@ -19,6 +19,12 @@
 
 namespace a48::train {
 
+/// Whose ids the run was trained on.
+struct TokenizerRecord {
+  std::string kind = "unknown";  // "sentencepiece" | "bytes" | "unknown"
+  std::string sha256;            // "" = unknown
+};
+
 /// All state besides weights and moments.
 struct TrainerState {
   std::int64_t step = 0;     // steps done
@@ -35,6 +41,7 @@ struct TrainerState {
   double best_validation_loss = 0.0;
   double seconds = 0.0;  // trained, over all starts of the run
   std::string data_fingerprint;
+  TokenizerRecord tokenizer;
   Json machine;  // what bit-for-bit resume depends on: threads, build, instruction set, …
 };
 Json to_json(const TrainerState& state);

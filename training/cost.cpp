@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::int64_t kFloat = 4;  // bytes
 
+/// No machine has that many bytes, no run that many tokens.
+std::int64_t saturated(double count) { return static_cast<std::int64_t>(std::min(count, 9e18)); }
+
 /// Floats that autograd holds per token: inputs of the norms, q, k, v, the attention's output, gate and up,
 /// their product; integer codes of the linear inputs beside them. The head adds logits, their softmax and its
 /// gradient.
@@ -34,14 +37,10 @@ std::int64_t activation_estimate(const config::RunConfig& config) {
   const std::int64_t head = 3 * kFloat * m.vocab_size;
   const double bytes = tokens * (static_cast<double>(m.num_hidden_layers) * static_cast<double>(layer) +
                                  static_cast<double>(head));
-  return static_cast<std::int64_t>(std::min(bytes, 9e18));  // saturates: no machine has that much
+  return saturated(bytes);
 }
 
-std::string gigabytes(std::int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) * 1e-9);
-  return text;
-}
+std::string size_of(std::int64_t bytes) { return nn::byte_size(static_cast<double>(bytes)); }
 
 }  // namespace
 
@@ -54,11 +53,14 @@ Cost cost_of(const config::RunConfig& config) {
   cost.activation_bytes = activation_estimate(config);
   cost.steps = config.run.max_steps;
   std::int64_t begin = 0;
+  double tokens = 0.0;  // exact below 2^53
   for (std::size_t stage = 0; stage < config.stages.size(); ++stage) {
     const std::int64_t end = config::stage_end(config, stage);
-    cost.tokens += (end - begin) * config.run.global_batch_size * config.stages[stage].data.sequence_length;
+    tokens += static_cast<double>(end - begin) * static_cast<double>(config.run.global_batch_size) *
+              static_cast<double>(config.stages[stage].data.sequence_length);
     begin = end;
   }
+  cost.tokens = saturated(tokens);
   return cost;
 }
 
@@ -77,24 +79,24 @@ std::string describe(const Cost& cost, const config::RunConfig& config, std::int
                 static_cast<long long>(config.model.hidden_size), static_cast<long long>(cost.steps),
                 static_cast<long long>(config.run.global_batch_size),
                 short_number(static_cast<double>(cost.tokens)).c_str(), epochs,
-                static_cast<long long>(windows), gigabytes(cost.memory_bytes()).c_str(),
-                gigabytes(cost.state_bytes).c_str(), gigabytes(cost.activation_bytes).c_str(),
-                gigabytes(cost.checkpoint_bytes).c_str());
+                static_cast<long long>(windows), size_of(cost.memory_bytes()).c_str(),
+                size_of(cost.state_bytes).c_str(), size_of(cost.activation_bytes).c_str(),
+                size_of(cost.checkpoint_bytes).c_str());
   return text;
 }
 
 void demand_resources(const Cost& cost, const Path& run) {
   const auto memory = static_cast<std::int64_t>(nn::free_memory_bytes());
   A48_CHECK(cost.memory_bytes() <= memory, ErrorKind::no_resources, "this run needs about ",
-            gigabytes(cost.memory_bytes()), " of memory (", gigabytes(cost.state_bytes),
-            " for weights, gradients and moments), ", gigabytes(memory),
+            size_of(cost.memory_bytes()), " of memory (", size_of(cost.state_bytes),
+            " for weights, gradients and moments), ", size_of(memory),
             " is free; use a smaller model or a smaller run.micro_batch_size");
   if (run.empty()) return;
   const auto disk = static_cast<std::int64_t>(
       std::min<std::uint64_t>(free_disk_bytes(run), std::numeric_limits<std::int64_t>::max()));
   A48_CHECK(cost.checkpoint_bytes <= disk, ErrorKind::no_resources, "a checkpoint takes ",
-            gigabytes(cost.checkpoint_bytes), ", the disk of ", run.string(), " has ", gigabytes(disk),
-            " free");
+            size_of(cost.checkpoint_bytes), ", the disk of ", run.string(), " has ", size_of(disk),
+            " free; make room there, or set run.dir to a folder on another disk");
 }
 
 std::int64_t used_memory_bytes() {

@@ -28,11 +28,12 @@ std::unique_ptr<runtime::Tokenizer> tokenizer_of(const data::ShardSet& shards) {
 
 }  // namespace
 
-Evaluator::Evaluator(const config::RunConfig& config) : config_(config) {
+Evaluator::Evaluator(const config::RunConfig& config, const data::ShardSet& train) : config_(config) {
   if (!has_validation()) return;
   for (const config::Stage& stage : config_.stages) {
     const data::ShardSet shards = data::open_shards(stage.data.path, stage.data.val_glob,
                                                     config_.model.vocab_size, config_.model.bos_token_id);
+    data::check_same_tokenizer(train, shards);
     pieces_.push_back(data::evaluation_pieces(shards, stage.data.sequence_length, config_.model.vocab_size,
                                               config_.eval.windows));
     if (!tokenizer_) tokenizer_ = tokenizer_of(shards);
@@ -63,6 +64,7 @@ std::optional<Validation> Evaluator::validate(const nn::BitNetForCausalLM& model
   result.perplexity = totals.perplexity();
   if (tokenizer_) result.bits_per_byte = totals.bits_per_byte();
   result.tokens = totals.tokens;
+  result.sparsity = rows.sparsity();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
 }

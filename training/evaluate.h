@@ -25,6 +25,7 @@ struct Validation {
   double perplexity = 0.0;
   std::optional<double> bits_per_byte;  // where the tokenizer is known
   std::int64_t tokens = 0;
+  runtime::Sparsity sparsity;
   double seconds = 0.0;
 };
 
@@ -34,10 +35,14 @@ struct Sample {
 
 class Evaluator {
  public:
-  /// Opens and checks the val split of every stage; mock data has none.
-  explicit Evaluator(const config::RunConfig& config);
+  /// Opens and checks the val split of every stage, made with the tokenizer of `train`; mock data has none.
+  Evaluator(const config::RunConfig& config, const data::ShardSet& train);
 
   bool has_validation() const { return config_.data.kind == config::DataKind::shards; }
+  /// Scored by one validation of a stage's data.
+  std::int64_t tokens(std::size_t stage) const {
+    return pieces_.empty() ? 0 : pieces_[stage].scored_tokens();
+  }
   /// Validation of a stage's data in a mode. Nothing when a stop was requested before it was complete.
   std::optional<Validation> validate(const nn::BitNetForCausalLM& model, std::size_t stage, quant::Mode mode);
   /// One text per prompt of eval.prompts; fewer when a stop was requested.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,16 +20,33 @@ namespace a48::train {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr const char* kLock = ".lock";
+
+/// Does `path` still name the open file?
+bool is_file(int descriptor, const Path& path) {
+  struct stat opened = {}, named = {};
+  return fstat(descriptor, &opened) == 0 && stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 /// RUN/checkpoints/step-N -> RUN.
 Path run_of(const Path& checkpoint) { return fs::absolute(checkpoint).parent_path().parent_path(); }
 
 Path without_trailing_slash(const Path& path) { return path.filename().empty() ? path.parent_path() : path; }
 
-void set_aside(const Path& run) {
-  Path aside;
-  for (int n = 1; aside.empty() || fs::exists(aside); ++n) aside = concat(run.string(), ".old-", n);
-  rename_synced(run, aside);
-  log::info(concat("the old run is now ", aside.string()));
+/// A folder, or a place where one can be made.
+void demand_folder(const Path& run, const std::string& config) {
+  A48_CHECK(
+      !run.empty(), ErrorKind::config, config,
+      ": run.dir is not set; it names the folder for checkpoints and logs, for example run.dir=runs/first");
+  for (Path path = run; !path.empty() && path != path.parent_path(); path = path.parent_path()) {
+    std::error_code unreadable;
+    const fs::file_status found = fs::status(path, unreadable);
+    if (!fs::exists(found)) continue;
+    A48_CHECK(fs::is_directory(found), ErrorKind::config, "run.dir: ", path.string(),
+              " is a file; run.dir names the folder for checkpoints and logs, for example runs/first");
+    return;
+  }
 }
 
 Launch from_run(const TrainRequest& request) {
@@ -52,18 +70,13 @@ Launch from_run(const TrainRequest& request) {
 Launch from_config(const TrainRequest& request) {
   Launch launch;
   launch.config = config::load_file(request.config_path, request.overrides);
+  const Path run = without_trailing_slash(launch.config.run.dir);
+  demand_folder(run, request.config_path);
   if (request.dry_run) return launch;
-  A48_CHECK(
-      !launch.config.run.dir.empty(), ErrorKind::config, request.config_path,
-      ": run.dir is not set; it names the folder for checkpoints and logs, for example run.dir=runs/first");
-  launch.run = without_trailing_slash(launch.config.run.dir);
-  if (fs::exists(launch.run) && request.fresh) {
-    launch.lock = RunLock(launch.run);
-    set_aside(launch.run);
-  }
-  make_folders(launch.run);
+  launch.run = run;
+  launch.replaces = request.fresh && fs::exists(launch.run);
   launch.lock = RunLock(launch.run);
-  launch.resumed = newest_checkpoint(launch.run);
+  if (!launch.replaces) launch.resumed = newest_checkpoint(launch.run);
   if (launch.resumed)  // defaults < checkpoint < file < command line
     launch.config = config::load_file(request.config_path, request.overrides, &launch.resumed->config);
   return launch;
@@ -84,6 +97,19 @@ void demand_same(const Launch& launch) {
       refused.empty(), ErrorKind::config, launch.run.string(), " holds step ", launch.resumed->step,
       " of a run with another configuration; these fields cannot change on the way:", list(refused),
       "\nUse the run's values, another run.dir, or --fresh, which keeps the old run under another name.");
+}
+
+/// A shorter horizon is told: schedules and stages bend to it. One that lies behind the run is refused.
+void demand_horizon(const Launch& launch) {
+  const std::int64_t before = launch.resumed->config.run.max_steps, now = launch.config.run.max_steps,
+                     step = launch.resumed->step;
+  A48_CHECK(now >= step, ErrorKind::config, "run.max_steps: ", now, ", but ", step,
+            " steps are done; use at least ", step, ", or go on from an earlier checkpoint with --resume ",
+            launch.run.string(), "/checkpoints/step-N");
+  if (now < before)
+    log::warning(
+        concat("run.max_steps is shortened from ", before, " to ", now, ": ", now - step,
+               " steps are left, and learning rate, weight decay and stages follow the shorter run"));
 }
 
 /// A new horizon moves the ends of the stages: steps already done then belong to another stage. With other
@@ -124,17 +150,35 @@ void demand_no_rise(const Launch& launch, bool allowed) {
 
 }  // namespace
 
-RunLock::RunLock(const Path& run) {
-  const Path file = run / ".lock";
-  descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  A48_CHECK(descriptor_ >= 0, ErrorKind::no_resources, file.string(), ": ", std::strerror(errno));
-  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    char holder[32] = {};
-    const ssize_t length = pread(descriptor_, holder, sizeof holder - 1, 0);
-    close(std::exchange(descriptor_, -1));
-    fail(ErrorKind::config, run.string(), " is in use by ",
-         length > 0 ? concat("process ", holder) : "another process",
-         "; wait for it, stop it, or use another run.dir");
+RunLock::RunLock(const Path& run) : run_(run) {
+  for (Path path = run; !path.empty() && !fs::exists(path); path = path.parent_path()) first_made_ = path;
+  try {
+    make_folders(run);
+    acquire();
+  } catch (...) {
+    release();
+    throw;
+  }
+}
+
+void RunLock::acquire() {
+  const Path file = run_ / kLock;
+  while (true) {
+    descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    const bool resources = errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE;
+    A48_CHECK(descriptor_ >= 0, resources ? ErrorKind::no_resources : ErrorKind::bad_input,
+              "run.dir: ", run_.string(), " cannot be written (", file.string(), ": ", std::strerror(errno),
+              "); use a folder of your own");
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      char holder[32] = {};
+      const ssize_t length = pread(descriptor_, holder, sizeof holder - 1, 0);
+      close(std::exchange(descriptor_, -1));
+      fail(ErrorKind::config, run_.string(), " is in use by ",
+           length > 0 ? concat("process ", holder) : "another process",
+           "; wait for it, stop it, or use another run.dir");
+    }
+    if (is_file(descriptor_, file)) break;
+    close(std::exchange(descriptor_, -1));  // its last holder removed it between open and flock
   }
   const std::string own = std::to_string(getpid());
   if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, own.data(), own.size(), 0) < 0) {
@@ -143,13 +187,43 @@ RunLock::RunLock(const Path& run) {
   }
 }
 
-RunLock::RunLock(RunLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
 RunLock& RunLock::operator=(RunLock&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
+  RunLock taken(std::move(other));
+  swap(taken);
   return *this;
 }
-RunLock::~RunLock() {
-  if (descriptor_ >= 0) close(descriptor_);
+
+void RunLock::swap(RunLock& other) noexcept {
+  std::swap(run_, other.run_);
+  std::swap(first_made_, other.first_made_);
+  std::swap(descriptor_, other.descriptor_);
+}
+
+void RunLock::release() noexcept {
+  std::error_code ignored;
+  if (descriptor_ >= 0) {
+    if (is_file(descriptor_, run_ / kLock)) fs::remove(run_ / kLock, ignored);
+    close(std::exchange(descriptor_, -1));
+  }
+  if (first_made_.empty()) return;
+  for (Path path = run_; fs::remove(path, ignored) && path != first_made_;) path = path.parent_path();
+}
+
+void Launch::take_folder() {
+  if (!replaces) return;
+  Path aside;
+  for (int n = 1; aside.empty() || fs::exists(aside); ++n) aside = concat(run.string(), ".old-", n);
+  rename_synced(run, aside);
+  lock.renamed(aside);
+  log::info(concat("the old run is now ", aside.string()));
+  lock = RunLock(run);
+}
+
+void demand_backward_dtype(const config::RunConfig& config, bool cpu_has_bf16) {
+  A48_CHECK(
+      config.run.backward_dtype != config::Dtype::bf16 || cpu_has_bf16, ErrorKind::no_resources,
+      "run.backward_dtype: bf16, but this CPU has neither avx512_bf16 nor amx_bf16: its products would be "
+      "emulated, many times slower than fp32. Use fp32 or auto");
 }
 
 Launch prepare_launch(const TrainRequest& request) {
@@ -165,6 +239,7 @@ Launch prepare_launch(const TrainRequest& request) {
   launch.changes = config::differences(launch.resumed->config, launch.config);
   demand_same(launch);
   if (!launch.changes.empty()) log::info("changed since the checkpoint:" + list(launch.changes));
+  demand_horizon(launch);
   demand_same_past(launch);
   demand_no_rise(launch, request.raise_lr);
   return launch;

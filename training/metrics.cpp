@@ -53,8 +53,7 @@ void Meter::add(const StepRecord& step) {
   data_seconds_ += step.data_seconds;
 }
 
-std::string Meter::line(const StepRecord& last) {
-  const double remaining = static_cast<double>(max_steps_ - last.step) * seconds_per_step();
+std::string Meter::line(const StepRecord& last, double eta) {
   char text[256];
   std::snprintf(
       text, sizeof text,
@@ -64,7 +63,7 @@ std::string Meter::line(const StepRecord& last) {
       last.learning_rate, last.weight_decay, last.grad_norm,
       short_number(static_cast<double>(tokens_) / seconds_).c_str(),
       short_number(static_cast<double>(used_memory_bytes())).c_str(), 100.0 * data_seconds_ / seconds_,
-      clock_time(remaining).c_str());
+      clock_time(eta).c_str());
   *this = Meter(max_steps_);
   return text;
 }

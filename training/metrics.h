@@ -46,10 +46,9 @@ class Meter {
   explicit Meter(std::int64_t max_steps) : max_steps_(max_steps) {}
   void add(const StepRecord& step);
   bool empty() const { return steps_ == 0; }
-  /// The line of the interval since the last one, then a new interval begins.
-  std::string line(const StepRecord& last);
-  /// Mean over the interval so far.
-  double seconds_per_step() const { return seconds_ / static_cast<double>(steps_); }
+  /// The line of the interval since the last one, then a new interval begins. `eta`: seconds to the run's
+  /// end.
+  std::string line(const StepRecord& last, double eta);
 
  private:
   std::int64_t max_steps_;

@@ -16,14 +16,20 @@ namespace a48::train {
 struct OpenedModel {
   std::unique_ptr<runtime::LanguageModel> model;
   config::RunConfig config;
-  std::string checkpoint;      // RUN/checkpoints/step-N
-  std::string tokenizer_path;  // tokenizer.model beside it; empty = there is none
-  std::string tokenizer_kind;  // of the training data: "sentencepiece", "bytes" or "unknown"
+  std::string checkpoint;        // RUN/checkpoints/step-N
+  std::string tokenizer_path;    // tokenizer.model beside it; empty = there is none
+  std::string tokenizer_model;   // its bytes, where it lies within a packed file
+  std::string tokenizer_kind;    // of the training data: "sentencepiece", "bytes" or "unknown"
+  std::string tokenizer_sha256;  // likewise; empty = unknown
   std::int64_t step = 0;
+  std::int64_t tokens = 0;  // seen in training
+  quant::Slots slots;       // of the mode it computes in
 };
 
 /// `path`: a run folder (its latest valid checkpoint) or a checkpoint folder. `mode`: unset = the mode of the
 /// checkpoint's stage. Error(bad_input) when missing, altered or not matching; the reason names the file.
 OpenedModel open_model(const std::string& path, std::optional<quant::Mode> mode = {});
+/// The same with embedding and head rounded to bf16: the reference of a packed file that stores them so (E7).
+OpenedModel open_bf16_model(const std::string& path, std::optional<quant::Mode> mode = {});
 
 }  // namespace a48::train

@@ -33,13 +33,35 @@ std::vector<std::unique_ptr<data::Loader>> open_loaders(const config::RunConfig&
     loaders.push_back(std::make_unique<data::Loader>(config.stages[stage].data, config.model.vocab_size,
                                                      static_cast<std::uint64_t>(config.run.seed),
                                                      config.model.bos_token_id));
+    data::check_same_tokenizer(loaders.front()->shards(), loaders.back()->shards());
   }
   return loaders;
+}
+
+TokenizerRecord tokenizer_of(const data::ShardSet& shards) {
+  return {shards.tokenizer_kind.empty() ? "unknown" : shards.tokenizer_kind, shards.tokenizer_sha256};
+}
+
+std::string name_of(const TokenizerRecord& tokenizer) {
+  return tokenizer.sha256.empty() ? tokenizer.kind : tokenizer.kind + " " + tokenizer.sha256;
+}
+
+/// As far as both are known: weights mean nothing under other ids.
+void demand_tokenizer(const Checkpoint& source, const TokenizerRecord& ours) {
+  const TokenizerRecord& theirs = source.state.tokenizer;
+  const auto differ = [](const std::string& a, const std::string& b, const char* unknown) {
+    return a != unknown && b != unknown && a != b;
+  };
+  A48_CHECK(!differ(theirs.kind, ours.kind, "unknown") && !differ(theirs.sha256, ours.sha256, ""),
+            ErrorKind::bad_input, source.folder.string(), " was trained with the tokenizer ", name_of(theirs),
+            ", the training data is made with ", name_of(ours),
+            "; prepare the data with the model's own tokenizer (a48 prepare --tokenizer)");
 }
 
 nn::BitNetForCausalLM build_model(const config::RunConfig& config) {
   nn::BitNetForCausalLM model(config.model);
   model->set_implementations(config.run.attention_impl, config.run.head_impl);
+  if (config.run.backward_dtype == config::Dtype::bf16) model->set_backward(ops::BackwardDtype::bf16);
   return model;
 }
 
@@ -59,7 +81,7 @@ Session::Session(Launch begun)
       config(launch.config),
       streams(streams_of(config)),
       loaders(open_loaders(config)),
-      evaluator(config),
+      evaluator(config, loaders.front()->shards()),
       model(build_model(config)),
       optimizer(parameters_of(model)) {}
 
@@ -73,9 +95,23 @@ void Session::announce() const {
   log::info(concat("device: ", cpu_name(), ", ", thread_count(), " threads, ", isa_name(active_isa())));
 }
 
-/// From the checkpoint, from init.from, or from the seed.
+void Session::initialise() {
+  model->initialise(static_cast<std::uint64_t>(config.run.seed));
+  if (!config.init.from.empty()) {
+    try {
+      const Checkpoint source = find_checkpoint(config.init.from);
+      demand_tokenizer(source, tokenizer_of(loaders.front()->shards()));
+      load_weights(source, optimizer.parameters());
+      if (config.init.optimizer) load_moments(source, optimizer);
+    } catch (const Error& error) {
+      fail(error.kind(), "init.from: ", error.what());
+    }
+    state.applied = optimizer.applied();
+  }
+  model->weights_changed();
+}
+
 void Session::restore() {
-  remove_leftovers(launch.run);
   if (launch.resumed) {
     const Checkpoint& checkpoint = *launch.resumed;
     state = checkpoint.state;
@@ -86,22 +122,19 @@ void Session::restore() {
     load_moments(checkpoint, optimizer);
     saved_step = state.step;
     set_aside_after(launch.run, state.step);
+    model->weights_changed();
   } else {
-    model->initialise(static_cast<std::uint64_t>(config.run.seed));
-    if (!config.init.from.empty()) {
-      const Checkpoint source = find_checkpoint(config.init.from);
-      load_weights(source, optimizer.parameters());
-      if (config.init.optimizer) load_moments(source, optimizer);
-      state.applied = optimizer.applied();
-    }
+    initialise();
     state.seed = config.run.seed;
     state.data_fingerprint = fingerprint();
   }
-  model->weights_changed();
+  state.tokenizer = tokenizer_of(loaders.front()->shards());
 }
 
 /// The run's configuration, and the first events of this start.
 void Session::open_record() {
+  launch.take_folder();
+  remove_leftovers(launch.run);
   write_file(launch.run / "run.json", config::resolved_text(config));
   metrics = Metrics(launch.run);
 

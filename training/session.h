@@ -26,6 +26,9 @@ struct Session {
 
   /// What the run will cost, and on what it runs.
   void announce() const;
+  /// Weights of a run that starts at step 0: from the seed, or those of init.from.
+  void initialise();
+  /// From the checkpoint, or as a new run.
   void restore();
   void open_record();
   /// Quantizers of the step's stage; at its start, also its data stream.

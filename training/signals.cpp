@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 
 namespace a48::train {
 namespace {
@@ -14,14 +16,22 @@ constexpr int kTimeLimit = -1, kStepLimit = -2;
 std::atomic<int> stop{0};
 static_assert(std::atomic<int>::is_always_lock_free, "set inside a signal handler");
 
+std::atomic<const char*> first_notice{nullptr};
+
+/// Only what a signal handler may call.
+void say_notice() {
+  const char* text = first_notice.load();
+  const int kept = errno;
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text, std::strlen(text));
+  errno = kept;
+}
+
 extern "C" void on_signal(int signal) {
   int none = 0;
-  if (stop.compare_exchange_strong(none, signal)) return;
-  if (none < 0) {
-    stop.store(signal);
-    return;
-  }
-  _exit(kSignalExit + signal);
+  const bool first = stop.compare_exchange_strong(none, signal);
+  if (!first && none > 0) _exit(kSignalExit + signal);
+  if (!first) stop.store(signal);  // a limit of the run's own had asked before
+  say_notice();
 }
 
 }  // namespace
@@ -30,8 +40,9 @@ struct SignalScope::Saved {
   struct sigaction terminate, interrupt;
 };
 
-SignalScope::SignalScope() : saved_(new Saved) {
+SignalScope::SignalScope(const char* notice) : saved_(new Saved) {
   stop.store(0);
+  first_notice.store(notice);
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;  // a read or write of a running save goes on

@@ -5,10 +5,11 @@
 
 namespace a48::train {
 
-/// Handles SIGTERM and SIGINT while it lives; puts the earlier handlers back.
+/// Handles SIGTERM and SIGINT while it lives; puts the earlier handlers back. `notice`, a literal, is written
+/// to stderr at once when the first signal comes: the loop may need a while to reach its end.
 class SignalScope {
  public:
-  SignalScope();
+  explicit SignalScope(const char* notice);
   ~SignalScope();
   SignalScope(const SignalScope&) = delete;
   SignalScope& operator=(const SignalScope&) = delete;

@@ -55,6 +55,20 @@ bool same_stream(const config::Data& a, const config::Data& b) {
          a.sequence_length == b.sequence_length && a.windows == b.windows;
 }
 
+/// Steps in (steps_done, max_steps] at which `planned` holds: the multiples of the interval, and those of the
+/// ends of the stages that are none.
+std::int64_t planned_after(const config::RunConfig& config, std::int64_t steps_done, std::int64_t interval,
+                           bool (*planned)(const config::RunConfig&, std::int64_t)) {
+  const std::int64_t last = config.run.max_steps;
+  std::int64_t count = interval > 0 ? last / interval - std::min(steps_done, last) / interval : 0;
+  for (std::size_t stage = 0; stage < config.stages.size(); ++stage) {
+    const std::int64_t end = config::stage_end(config, stage);
+    const bool counted = interval > 0 && end % interval == 0;
+    if (end > steps_done && !counted && planned(config, end)) ++count;
+  }
+  return count;
+}
+
 }  // namespace
 
 double learning_rate(const config::Optim& optim, std::int64_t step, std::int64_t max_steps) {
@@ -98,6 +112,36 @@ bool before_switch(const config::RunConfig& config, std::int64_t steps_done) {
     if (config::stage_end(config, stage) == steps_done) return true;
   }
   return false;
+}
+
+bool evaluation_planned(const config::RunConfig& config, std::int64_t steps_done) {
+  if (steps_done == config.run.max_steps) return true;
+  const std::int64_t interval = config.eval.interval;
+  return steps_done > 0 && interval > 0 && (steps_done % interval == 0 || before_switch(config, steps_done));
+}
+
+bool save_planned(const config::RunConfig& config, std::int64_t steps_done) {
+  const std::int64_t interval = config.run.save_interval;
+  const bool regular = steps_done > 0 && interval > 0 && steps_done % interval == 0;
+  return regular || steps_done == config.run.max_steps || before_switch(config, steps_done);
+}
+
+std::vector<quant::Mode> closing_modes(const config::RunConfig& config) {
+  const std::size_t last = config.stages.size() - 1;
+  std::vector<quant::Mode> modes;
+  if (!slots_of_stage(config, last).ternary_weights) return modes;
+  for (const quant::Mode mode : {quant::Mode::a8, quant::Mode::a16})
+    if (mode != config.stages[last].mode) modes.push_back(mode);
+  return modes;
+}
+
+std::int64_t evaluations_after(const config::RunConfig& config, std::int64_t steps_done) {
+  return planned_after(config, steps_done, config.eval.interval, evaluation_planned) +
+         static_cast<std::int64_t>(closing_modes(config).size());
+}
+
+std::int64_t saves_after(const config::RunConfig& config, std::int64_t steps_done) {
+  return planned_after(config, steps_done, config.run.save_interval, save_planned);
 }
 
 std::vector<std::uint64_t> streams_of(const config::RunConfig& config) {

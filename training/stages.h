@@ -43,6 +43,16 @@ quant::Slots slots_of_stage(const config::RunConfig& config, std::size_t stage);
 /// True when a checkpoint at this step stands just before a stage switch.
 bool before_switch(const config::RunConfig& config, std::int64_t steps_done);
 
+/// Where the loop evaluates and saves by itself, steps done counted: every interval, before a switch, at the
+/// end.
+bool evaluation_planned(const config::RunConfig& config, std::int64_t steps_done);
+bool save_planned(const config::RunConfig& config, std::int64_t steps_done);
+/// Modes of the last evaluation of a run beside its own: what each quantizer costs (training.md V1).
+std::vector<quant::Mode> closing_modes(const config::RunConfig& config);
+/// How many evaluations (closing ones included) and saves are still to come after `steps_done`.
+std::int64_t evaluations_after(const config::RunConfig& config, std::int64_t steps_done);
+std::int64_t saves_after(const config::RunConfig& config, std::int64_t steps_done);
+
 /// Per stage the number of its data stream: it grows by one where a stage reads another sequence length,
 /// windows rule or shard list than the one before, and stays when only the quantizers change
 /// (formats.md 6.4).

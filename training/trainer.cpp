@@ -2,14 +2,19 @@
 // One step: step.cpp.
 #include "training/trainer.h"
 
+#include <sched.h>
+
 #include <chrono>
 
 #include "core/base/check.h"
+#include "core/base/cpu.h"
 #include "core/base/log.h"
 #include "core/base/parallel.h"
 #include "core/config/validate.h"
 #include "core/ops/threads.h"
+#include "core/runtime/sparsity.h"
 #include "training/cost.h"
+#include "training/forecast.h"
 #include "training/session.h"
 #include "training/signals.h"
 #include "training/step.h"
@@ -18,11 +23,18 @@
 namespace a48::train {
 namespace {
 
-constexpr std::int64_t kStepsBeforeForecast = 5;  // the first ones are slower: caches, pages
 constexpr const char* kResults = "results.json";
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// CPUs that this process may run on.
+int available_cpus() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return physical_cores();
+  return CPU_COUNT(&cpus);
 }
 
 void demand_cpu(const config::RunConfig& config) {
@@ -30,14 +42,16 @@ void demand_cpu(const config::RunConfig& config) {
             "run.device: this version trains on the CPU; use cpu or auto");
   A48_CHECK(config.run.compute_dtype != config::Dtype::bf16, ErrorKind::config,
             "run.compute_dtype: bf16 needs a GPU; on the CPU it is fp32 (or auto)");
-  A48_CHECK(config.run.backward_dtype != config::Dtype::bf16, ErrorKind::config,
-            "run.backward_dtype: this version computes backward products in fp32 (or auto)");
+  demand_backward_dtype(config, cpu_has_bf16());
 }
 
 class Training {
  public:
   Training(Launch launch, std::int64_t stop_after)
-      : session_(std::move(launch)), stop_after_(stop_after), meter_(config_.run.max_steps) {}
+      : session_(std::move(launch)),
+        stop_after_(stop_after),
+        meter_(config_.run.max_steps),
+        forecast_(config_, session_.evaluator.has_validation()) {}
   ExitCode run();
   ExitCode dry_run();
 
@@ -54,6 +68,8 @@ class Training {
   bool save_due(bool stopping) const;
   StepRecord record(const StepPlan& plan, const StepResult& result, double seconds, double data_seconds);
   void forecast();
+  /// Seconds since `begin`, added to those of the run.
+  double spent(double begin);
   std::optional<Validation> validate(std::size_t stage, quant::Mode mode);
   void sample(std::size_t stage);
 
@@ -62,6 +78,7 @@ class Training {
   TrainerState& state_ = session_.state;
   const std::int64_t stop_after_;
   Meter meter_;
+  Forecast forecast_;
   std::int64_t steps_here_ = 0;  // made by this process
   double started_ = now();
 };
@@ -69,6 +86,7 @@ class Training {
 ExitCode Training::run() {
   session_.announce();
   session_.restore();
+  forecast();
   session_.open_record();
   while (true) {
     if (evaluation_due()) evaluate();
@@ -88,12 +106,13 @@ void Training::step() {
   const double loaded = now();
   const StepResult result = train_step(session_.model, session_.optimizer, config_.stages[plan.stage].optim,
                                        plan, split_batch(ids, config_.run.micro_batch_size));
-  const StepRecord line = record(plan, result, now() - begin, loaded - begin);
+  const StepRecord line = record(plan, result, spent(begin), loaded - begin);
   session_.metrics.write(line);
   meter_.add(line);
-  if (++steps_here_ == kStepsBeforeForecast) forecast();
-  if (steps_here_ == stop_after_) request_stop(StopCause::step_limit);
-  if (state_.step % config_.run.log_interval == 0 || done()) log::info(meter_.line(line));
+  forecast_.add_step(plan.stage, line.seconds);
+  if (++steps_here_ == stop_after_) request_stop(StopCause::step_limit);
+  if (state_.step % config_.run.log_interval == 0 || done())
+    log::info(meter_.line(line, forecast_.seconds_left(state_.step)));
   if (config_.run.max_minutes > 0.0 && now() - started_ >= 60.0 * config_.run.max_minutes)
     request_stop(StopCause::time_limit);
 }
@@ -108,7 +127,6 @@ StepRecord Training::record(const StepPlan& plan, const StepResult& result, doub
   state_.tokens += step_tokens;
   state_.consumed += sequences;
   state_.stage = static_cast<std::int64_t>(plan.stage);
-  state_.seconds += seconds;
   state_.applied = session_.optimizer.applied();
 
   StepRecord line;
@@ -140,18 +158,24 @@ StepRecord Training::record(const StepPlan& plan, const StepResult& result, doub
   return line;
 }
 
+/// Said before the first step, from a few passes that change nothing.
 void Training::forecast() {
-  const double rest = meter_.seconds_per_step() * static_cast<double>(config_.run.max_steps - state_.step);
-  log::info(concat("expected time: about ", clock_time(rest), " for ", config_.run.max_steps - state_.step,
-                   " steps, without evaluations"));
+  if (done()) return;
+  const std::size_t stage = config::stage_at(config_, state_.step);
+  forecast_.start(
+      measure_costs(config_, session_.model, session_.optimizer, stage, session_.evaluator.tokens(stage)));
+  log::info("expected time: " + forecast_.describe(state_.step));
+}
+
+double Training::spent(double begin) {
+  const double seconds = now() - begin;
+  state_.seconds += seconds;
+  return seconds;
 }
 
 bool Training::evaluation_due() const {
-  if (state_.step == 0 || state_.evaluated_step == state_.step || stop_requested() ||
-      !session_.evaluator.has_validation())
-    return false;
-  const std::int64_t interval = config_.eval.interval;
-  return done() || (interval > 0 && (state_.step % interval == 0 || before_switch(config_, state_.step)));
+  return state_.evaluated_step != state_.step && !stop_requested() && session_.evaluator.has_validation() &&
+         evaluation_planned(config_, state_.step);
 }
 
 std::optional<Validation> Training::validate(std::size_t stage, quant::Mode mode) {
@@ -169,6 +193,7 @@ std::optional<Validation> Training::validate(std::size_t stage, quant::Mode mode
   event["perplexity"] = result->perplexity;
   event["bits_per_byte"] = result->bits_per_byte ? Json(*result->bits_per_byte) : Json();
   event["tokens"] = result->tokens;
+  event["sparsity"] = runtime::sparsity_json(result->sparsity);
   event["seconds"] = result->seconds;
   session_.metrics.write("eval", event);
   return result;
@@ -189,6 +214,7 @@ void Training::sample(std::size_t stage) {
 /// As the stage of the last step is quantized. A stop in the middle leaves it undone; the next start makes it
 /// up.
 void Training::evaluate() {
+  const double begin = now();
   const std::size_t stage = stage_reached(config_, state_.step);
   const std::optional<Validation> result = validate(stage, config_.stages[stage].mode);
   if (!result) return;
@@ -199,13 +225,11 @@ void Training::evaluate() {
     state_.best_validation_loss = result->loss;
   }
   sample(stage);
+  forecast_.add_evaluation(spent(begin));
 }
 
 bool Training::save_due(bool stopping) const {
-  if (session_.saved_step == state_.step) return false;
-  const std::int64_t interval = config_.run.save_interval;
-  const bool regular = state_.step > 0 && interval > 0 && state_.step % interval == 0;
-  return regular || done() || before_switch(config_, state_.step) || stopping;
+  return session_.saved_step != state_.step && (stopping || save_planned(config_, state_.step));
 }
 
 void Training::save() {
@@ -217,7 +241,8 @@ void Training::save() {
       session_.launch.run,
       {&config_, &state_, &session_.optimizer, session_.loaders.front()->shards().tokenizer_file});
   session_.saved_step = state_.step;
-  const double seconds = now() - begin;
+  const double seconds = spent(begin);  // a checkpoint's own save stands in the next one
+  forecast_.add_save(seconds);
   log::info(concat("saved ", folder.string(), " in ", clock_time(seconds)));
   Json event = Json::object();
   event["step"] = state_.step;
@@ -248,11 +273,12 @@ ExitCode Training::finish() {
   const std::size_t stage = config_.stages.size() - 1;
   const quant::Mode staged = config_.stages[stage].mode;
   if (state_.evaluated_step == state_.step) losses[quant::row_of(staged).name] = state_.validation_loss;
-  if (session_.evaluator.has_validation() && slots_of_stage(config_, stage).ternary_weights) {
-    for (const quant::Mode mode : {quant::Mode::a8, quant::Mode::a16}) {
-      if (mode == staged) continue;
+  if (session_.evaluator.has_validation()) {
+    for (const quant::Mode mode : closing_modes(config_)) {
+      const double begin = now();
       const std::optional<Validation> result = validate(stage, mode);
       if (!result) return stop();
+      spent(begin);
       losses[result->mode] = result->loss;
     }
   }
@@ -274,7 +300,7 @@ ExitCode Training::finish() {
 /// One whole step per stage: forward, backward, update, with the real data and the largest shapes.
 ExitCode Training::dry_run() {
   session_.announce();
-  session_.model->initialise(static_cast<std::uint64_t>(config_.run.seed));
+  session_.initialise();
   std::int64_t begin = 0;
   for (std::size_t stage = 0; stage < config_.stages.size(); ++stage) {
     if (stop_requested()) {
@@ -295,6 +321,8 @@ ExitCode Training::dry_run() {
                      " s, memory ", short_number(static_cast<double>(used_memory_bytes())), "B"));
     begin = config::stage_end(config_, stage);
   }
+  state_.step = 0;
+  forecast();
   log::info("dry run: every stage fits; nothing was written");
   return ExitCode::done;
 }
@@ -325,6 +353,9 @@ ExitCode train(const TrainRequest& request) {
   set_thread_count(static_cast<int>(config.run.threads));
   demand_resources(cost_of(config), launch.run);
   for (const std::string& warning : config::warnings(config)) log::warning(warning);
+  if (const int cpus = available_cpus(); config.run.threads > cpus)
+    log::warning(concat("run.threads: ", config.run.threads, " threads on ", cpus,
+                        " CPUs wait for each other; 0 takes the physical cores"));
 
   Training training(std::move(launch), request.stop_after);
   return request.dry_run ? training.dry_run() : training.run();
@@ -333,7 +364,7 @@ ExitCode train(const TrainRequest& request) {
 }  // namespace
 
 ExitCode run(const TrainRequest& request) {
-  const SignalScope signals;
+  const SignalScope signals("\nfinishing step, saving; again to stop now\n");
   return with_torch_errors([&] { return train(request); });
 }
 

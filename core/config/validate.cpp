@@ -137,15 +137,11 @@ void floor_is_below_the_peaks(const RunConfig& config, Found& found) {
 // Options that exclude each other
 // -------------------------------------------------------------------------------------------
 
-void bf16_needs_cuda(const RunConfig& config, Found& found) {
-  if (config.run.device == Device::cuda) return;
-  const auto judge = [&](const char* path, Dtype dtype, const char* reason) {
-    if (dtype == Dtype::bf16)
-      found.push_back(concat(path, ": bf16 needs run.device=cuda", reason, "; allowed here: auto, fp32"));
-  };
-  judge("run.compute_dtype", config.run.compute_dtype, "; on a CPU activations are fp32");
-  judge("run.backward_dtype", config.run.backward_dtype,
-        "; bf16 backward products on a CPU belong to a later version");
+void bf16_compute_needs_cuda(const RunConfig& config, Found& found) {
+  if (config.run.device != Device::cuda && config.run.compute_dtype == Dtype::bf16)
+    found.push_back(
+        "run.compute_dtype: bf16 needs run.device=cuda; on a CPU activations are fp32; allowed here: auto, "
+        "fp32");
 }
 
 void optimizer_state_needs_a_source(const RunConfig& config, Found& found) {
@@ -171,7 +167,7 @@ constexpr void (*kRules[])(const RunConfig&, Found&) = {
     global_batch_holds_whole_micro_batches,
     shards_have_a_folder,
     floor_is_below_the_peaks,
-    bf16_needs_cuda,
+    bf16_compute_needs_cuda,
     optimizer_state_needs_a_source,
     run_has_a_folder,
 };

@@ -170,6 +170,43 @@ TEST_CASE("K2: only bad checkpoints are an error, none is none, an empty folder 
   CHECK(newest_checkpoint(run.path())->step == 2);  // also without `latest`
 }
 
+TEST_CASE("what stands in `latest` is quoted, whatever bytes it holds") {
+  Saved saved;
+  const TempDir run;
+  fs::create_directories(run / "checkpoints/step-00000003");
+  write_file(run / "checkpoints/latest", std::string("\x1b[2J\xff\nstep") + std::string(500, 'x'));
+  const Error error = error_of([&] { newest_checkpoint(run.path()); });
+  CHECK(contains(error.what(), "\\u001b[2J"));
+  CHECK_FALSE(contains(error.what(), "\x1b"));
+  CHECK_FALSE(contains(error.what(), std::string(100, 'x')));
+}
+
+TEST_CASE("the tokenizer of a checkpoint that was written before it was recorded follows from its files") {
+  Saved saved;
+  const TempDir run;
+  saved.state.tokenizer = {"bytes", "ab"};
+  const Checkpoint recorded = open_checkpoint(saved.save(run.path(), 1));
+  CHECK(recorded.state.tokenizer.kind == "bytes");
+  CHECK(recorded.state.tokenizer.sha256 == "ab");
+  const auto without_record = [&](const Path& tokenizer) {
+    saved.state.step = 2;
+    const Path folder =
+        save_checkpoint(run.path(), {&saved.config, &saved.state, &saved.optimizer, tokenizer});
+    Json state = Json::parse(read_file(folder / "trainer_state.json"), "state");
+    std::erase_if(state.as_object(), [](const auto& member) { return member.first == "tokenizer"; });
+    write_file(folder / "trainer_state.json", state.dump());
+    format::Manifest manifest = format::read_manifest(folder, "a48-checkpoint/1", false);
+    for (format::FileEntry& file : manifest.files) file = format::file_entry(folder, file.name);
+    format::write_manifest(folder, manifest);
+    return open_checkpoint(folder).state.tokenizer;
+  };
+  CHECK(without_record({}).kind == "unknown");
+  write_file(run / "some.model", "pieces");
+  const TokenizerRecord of_file = without_record(run / "some.model");
+  CHECK(of_file.kind == "sentencepiece");
+  CHECK(of_file.sha256.size() == 64);
+}
+
 TEST_CASE("a folder under another step's name, and tensors of another shape, are refused") {
   Saved saved;
   const TempDir run;

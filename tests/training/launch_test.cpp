@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "core/base/cpu.h"
 #include "core/config/print.h"
 #include "tests/support/catch.h"
 #include "tests/training/tiny_run.h"
@@ -72,6 +73,26 @@ TEST_CASE("R4: a resume with a key that changes results is not called bitwise") 
   REQUIRE(tiny.train_and_stop(1, {"run.micro_batch_size=8"}) == ExitCode::stopped);
   CHECK_FALSE(tiny.events("resume").back().at("bitwise").as_bool());
   REQUIRE(tiny.train_and_stop(1, {"run.micro_batch_size=8", "run.log_interval=7"}) == ExitCode::stopped);
+  CHECK(tiny.events("resume").back().at("bitwise").as_bool());
+}
+
+TEST_CASE(
+    "run.backward_dtype: bf16 is refused where it would be emulated; a resume with another one is not "
+    "bitwise") {
+  const config::RunConfig bf16 = tiny_run_config({"run.backward_dtype=bf16"});
+  const Error error = error_of([&] { train::demand_backward_dtype(bf16, false); });
+  CHECK(error.kind() == ErrorKind::no_resources);
+  CHECK(contains(error.what(), "run.backward_dtype: bf16"));
+  CHECK(contains(error.what(), "emulated"));
+  train::demand_backward_dtype(bf16, true);
+  train::demand_backward_dtype(tiny_run_config(), false);
+  if (!cpu_has_bf16()) return;
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(3) == ExitCode::stopped);
+  REQUIRE(tiny.train_and_stop(1, {"run.backward_dtype=bf16"}) == ExitCode::stopped);
+  CHECK_FALSE(tiny.events("resume").back().at("bitwise").as_bool());
+  CHECK(tiny.events("run").back().at("machine").at("backward_dtype").as_string() == "bf16");
+  REQUIRE(tiny.train_and_stop(1, {"run.backward_dtype=bf16"}) == ExitCode::stopped);
   CHECK(tiny.events("resume").back().at("bitwise").as_bool());
 }
 
@@ -186,6 +207,119 @@ TEST_CASE("what does not fit or is not there yet is refused before the run begin
   CHECK(contains(memory.what(), "GB"));
   CHECK(error_of([&] { tiny.train({"run.device=cuda"}); }).kind() == ErrorKind::no_resources);
   CHECK_FALSE(fs::exists(tiny.run() / "checkpoints"));
+}
+
+TEST_CASE("--fresh leaves the old run in its place when the start fails") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(3) == ExitCode::stopped);
+  const auto refuses = [&](const std::string& override, ErrorKind kind) {
+    train::TrainRequest fresh = tiny.request({override});
+    fresh.fresh = true;
+    INFO(override);
+    const Error error = error_of([&] { train::run(fresh); });
+    CHECK(error.kind() == kind);
+    CHECK(fs::exists(tiny.checkpoint(3)));
+    CHECK_FALSE(fs::exists(tiny.run().string() + ".old-1"));
+  };
+  refuses("data={\"kind\": \"shards\", \"path\": \"nowhere\", \"sequence_length\": 16}",
+          ErrorKind::bad_input);
+  refuses("model={\"preset\": \"7B\"}", ErrorKind::no_resources);
+  refuses("init.from=nowhere", ErrorKind::bad_input);
+  REQUIRE(tiny.train_and_stop(1) == ExitCode::stopped);  // and it goes on
+  CHECK(tiny.events("step").back().at("step").as_int() == 4);
+}
+
+TEST_CASE("a start that fails leaves no folder and no lock; one that ends leaves no lock") {
+  TinyRun tiny;
+  const Path nested = tiny.folder() / "a/b/run";
+  const Error error = error_of([&] { tiny.train({"init.from=nowhere", "run.dir=" + nested.string()}); });
+  CHECK(error.kind() == ErrorKind::bad_input);
+  CHECK_FALSE(fs::exists(tiny.folder() / "a"));
+  REQUIRE(tiny.train_and_stop(1) == ExitCode::stopped);
+  CHECK_FALSE(fs::exists(tiny.run() / ".lock"));
+}
+
+TEST_CASE("a lock is held by one process at a time though its file is removed in the end") {
+  const TempDir run;
+  {
+    const train::RunLock first(run.path());
+    CHECK_THROWS_AS(train::RunLock(run.path()), Error);
+  }
+  train::RunLock second(run.path());
+  train::RunLock moved(std::move(second));
+  CHECK(fs::exists(run / ".lock"));
+  CHECK_THROWS_AS(train::RunLock(run.path()), Error);
+  moved = train::RunLock();
+  CHECK_FALSE(fs::exists(run / ".lock"));
+}
+
+TEST_CASE("run.dir that is a file, or cannot be written, is told by its key") {
+  TinyRun tiny;
+  write_file(tiny.folder() / "file", "x");
+  for (const char* place : {"file", "file/run"}) {
+    const Error error = error_of([&] { tiny.train({"run.dir=" + (tiny.folder() / place).string()}); });
+    CHECK(error.kind() == ErrorKind::config);
+    CHECK(contains(error.what(), "run.dir: "));
+    CHECK(contains(error.what(), "is a file"));
+  }
+  // Also for one who may write everywhere: a lock that cannot be opened for writing.
+  fs::create_directories(tiny.folder() / "locked/.lock");
+  const Error error = error_of([&] { const train::RunLock lock(tiny.folder() / "locked"); });
+  CHECK(error.kind() == ErrorKind::bad_input);
+  CHECK(contains(error.what(), "run.dir: "));
+}
+
+TEST_CASE("init.from: another tokenizer, another shape and what is not there are told by the key") {
+  TinyRun source, other({"init.from=" + (source.run()).string()});
+  source.with_text(2000);
+  REQUIRE(source.train_and_stop(2) == ExitCode::stopped);
+  write_file(other.folder() / "text.txt", tiny_text(60000));
+  data::PrepareRequest request;
+  request.texts = {(other.folder() / "text.txt").string()};
+  request.out = (other.folder() / "data").string();
+  request.vocab_size = 290;
+  data::prepare(request);
+  const std::vector<std::string> pieces{"data.kind=shards", "data.path=" + request.out,
+                                        "model.vocab_size=290"};
+  const Error tokenizer = error_of([&] { other.train(pieces); });
+  CHECK(tokenizer.kind() == ErrorKind::bad_input);
+  CHECK(contains(tokenizer.what(), "init.from: "));
+  CHECK(contains(tokenizer.what(), "was trained with the tokenizer bytes"));
+  const Error shape = error_of([&] { other.train({"model.hidden_size=64"}); });
+  CHECK(contains(shape.what(), "init.from: "));
+  CHECK(other.train_and_stop(1) == ExitCode::stopped);  // mock data name no tokenizer
+}
+
+TEST_CASE("a horizon behind the steps done is refused, a shorter one is taken") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(15) == ExitCode::stopped);
+  const Error error = error_of([&] { tiny.train({"run.max_steps=10"}); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "run.max_steps: 10, but 15 steps are done"));
+  REQUIRE(tiny.train({"run.max_steps=18"}) == ExitCode::done);
+  CHECK(tiny.events("step").back().at("step").as_int() == 18);
+}
+
+TEST_CASE("the checkpoint records the tokenizer; an old one says what its files say") {
+  TinyRun mock, bytes;
+  bytes.with_text(2000);
+  REQUIRE(mock.train_and_stop(1) == ExitCode::stopped);
+  REQUIRE(bytes.train_and_stop(1) == ExitCode::stopped);
+  CHECK(train::open_model(mock.run().string()).tokenizer_kind == "unknown");
+  const train::OpenedModel opened = train::open_model(bytes.run().string());
+  CHECK(opened.tokenizer_kind == "bytes");
+  CHECK(opened.tokenizer_sha256.size() == 64);
+}
+
+TEST_CASE("finished in: the seconds of evaluations and saves are among them") {
+  TinyRun tiny({"eval.interval=1", "run.save_interval=1"});
+  tiny.with_text(4000);
+  REQUIRE(tiny.train() == ExitCode::done);
+  double steps = 0.0, beside = 0.0;
+  for (const Json& step : tiny.events("step")) steps += 1e-3 * step.at("step_ms").as_double();
+  for (const char* kind : {"eval", "checkpoint"})
+    for (const Json& event : tiny.events(kind)) beside += event.at("seconds").as_double();
+  CHECK(tiny.events("end").back().at("seconds").as_double() >= steps + beside);
 }
 
 TEST_CASE("C7: a dry run makes one step per stage and leaves no trace") {

@@ -44,12 +44,12 @@ TEST_CASE("the console line tells throughput of its interval and the time that i
   meter.add(step);
   step.step = 13;
   meter.add(step);
-  const std::string line = meter.line(step);
+  const std::string line = meter.line(step, 22.0);
   CHECK(contains(line, "step 13/100 a8 | loss 0.3333 | "));
   CHECK(contains(line, "512 tok/s"));
   CHECK(contains(line, "MFU n/a SOL n/a"));
   CHECK(contains(line, "data 1.0%"));
-  CHECK(contains(line, "eta 0:00:22"));  // 87 steps of 0.25 s
+  CHECK(contains(line, "eta 0:00:22"));
   CHECK(meter.empty());
 }
 
@@ -67,6 +67,28 @@ TEST_CASE("what a run costs follows from its configuration") {
   CHECK(cost.tokens == 8 * (12 * 16 + 8 * 8));
   CHECK(cost.state_bytes == 16 * cost.parameters);
   CHECK(contains(describe(cost, config, 100), "1.60 epochs"));
+}
+
+TEST_CASE("sizes too large for any machine saturate instead of turning negative") {
+  const Cost cost = cost_of(
+      tiny_run_config({"run.max_steps=1e9", "run.global_batch_size=1048576", "model.vocab_size=2000000",
+                       "data.sequence_length=1048576", "model.max_position_embeddings=1048576"}));
+  CHECK(cost.tokens > 1'000'000'000'000'000'000);
+  CHECK(cost.activation_bytes > 0);
+}
+
+TEST_CASE("small sizes are not 0.00 GB; a full disk is told with what to do") {
+  const config::RunConfig config = tiny_run_config();
+  const std::string text = describe(cost_of(config), config, 100);
+  CHECK(contains(text, "disk: "));
+  CHECK_FALSE(contains(text, "0.00 GB"));
+  CHECK(contains(text, " kB a checkpoint"));
+  Cost cost = cost_of(config);
+  cost.checkpoint_bytes = std::int64_t{1} << 60;
+  const TempDir run;
+  const Error error = error_of([&] { demand_resources(cost, run.path()); });
+  CHECK(error.kind() == ErrorKind::no_resources);
+  CHECK(contains(error.what(), "make room there, or set run.dir"));
 }
 
 }  // namespace

@@ -125,9 +125,30 @@ def second_signal(a48, config, folder):
     process = start(a48, "train", config, f"run.dir={run}", "run.global_batch_size=256", "run.micro_batch_size=256")
     wait_for_step(run, 1)
     process.send_signal(signal.SIGTERM)
+    for line in process.stdout:  # said at once, though the step goes on
+        if "again to stop now" in line:
+            break
+    expect(process.poll() is None, "the first signal ended the process before its step")
     process.send_signal(signal.SIGINT)
     status, output = finish(process)
     expect(status in (128 + signal.SIGINT, 128 + signal.SIGTERM), f"a second signal: exit status {status}\n{output}")
+
+
+def dry_run(a48, config, folder):
+    """Says how long the run will take, and leaves nothing, finished or interrupted."""
+    run = folder / "dry"
+    status, output = finish(start(a48, "train", config, f"run.dir={run}", "--dry-run"))
+    expect(status == DONE and "expected time: about" in output, f"--dry-run: exit status {status}\n{output}")
+    expect(not run.exists(), "--dry-run left its run folder")
+    before = sorted(folder.iterdir())
+    process = start(a48, "train", config, f"run.dir={run}", "--dry-run", "run.global_batch_size=4096")
+    for line in process.stdout:
+        if "stage 1 of" in line:  # its step begins
+            break
+    process.send_signal(signal.SIGTERM)
+    status, output = finish(process)
+    expect(status == STOPPED, f"an interrupted --dry-run: exit status {status}\n{output}")
+    expect(sorted(folder.iterdir()) == before, "an interrupted --dry-run left something")
 
 
 def with_nan(checkpoint, run):
@@ -163,6 +184,9 @@ def exit_codes(a48, config, folder, run):
     expect((folder / "nan" / "rejected-step-1.json").exists(), "the first rejected step left no dump")
     status_of(STOPPED, "train", config, f"run.dir={folder / 'limit'}", "run.max_minutes=0.00001", says="run.max_minutes")
     status_of(NO_RESOURCES, "train", config, f"run.dir={folder / 'x'}", "run.device=cuda", says="cpu")
+    expect(not (folder / "x").exists(), "a start that failed left its run folder")
+    status_of(STOPPED, "train", config, f"run.dir={folder / 'threads'}", "run.threads=99", "run.max_minutes=0.00001",
+              says="run.threads: 99 threads on")
 
     status_of(DONE, "inspect", run, says=f"latest: step-{STEPS:08}")
     status_of(DONE, "inspect", run / "checkpoints" / f"step-{STEPS:08}", "--verify", "--json", says='"ternary"')
@@ -172,7 +196,7 @@ def exit_codes(a48, config, folder, run):
     data = bytearray(newest.read_bytes())
     data[-1] ^= 1
     newest.write_bytes(data)
-    status_of(BAD_INPUT, "inspect", newest.parent, "--verify", says="model.safetensors")
+    status_of(CHECK_FAILED, "inspect", newest.parent, "--verify", says="model.safetensors")
     status_of(DONE, "train", config, f"run.dir={run}", says="falling back")
 
 
@@ -207,6 +231,7 @@ def main():
             print(f"{hits} SIGTERMs in a run of {seconds:.1f} s after {startup:.1f} s of start-up")
             random_kills(a48, config, folder, reference, startup, seconds, max(2, stops // 3), choose)
             second_signal(a48, config, folder)
+            dry_run(a48, config, folder)
             exit_codes(a48, config, folder, straight)
     print("all held" if not failures else f"{len(failures)} failures")
     return 1 if failures else 0
