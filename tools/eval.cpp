@@ -61,6 +61,11 @@ Input read_input(const EvalOptions& options, const train::OpenedModel& opened) {
     const data::ShardSet shards =
         data::open_shards(options.data, data_of_stage(opened).val_glob, info.vocab_size, info.bos_id);
     input.tokenizer = tokenizer_of(opened);
+    A48_CHECK(opened.tokenizer_sha256.empty() || shards.tokenizer_sha256.empty() ||
+                  shards.tokenizer_sha256 == opened.tokenizer_sha256,
+              ErrorKind::bad_input, options.data, " was made with the tokenizer ", shards.tokenizer_sha256,
+              ", ", options.model, " was trained with ", opened.tokenizer_sha256,
+              "; evaluate on shards made with the model's own tokenizer (a48 prepare --tokenizer)");
     if (input.tokenizer)
       check_tokenizer(shards, *input.tokenizer, options);
     else if (!shards.tokenizer_file.empty())  // the model names none: the lengths are those of the shards

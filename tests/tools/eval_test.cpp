@@ -20,9 +20,10 @@ constexpr std::int64_t kVocab = 259;  // of the byte tokenizer
 constexpr std::int64_t kContext = 32;
 
 /// Opens a fake model with the byte tokenizer, or with the one at `tokenizer`; `kind` says another.
-ServingOpener fake_opener(const std::string& tokenizer = "", const std::string& kind = "") {
-  return [tokenizer, kind](const std::string& path, std::optional<quant::Mode> mode,
-                           std::optional<runtime::CacheFormat> cache) {
+ServingOpener fake_opener(const std::string& tokenizer = "", const std::string& kind = "",
+                          const std::string& sha256 = "") {
+  return [tokenizer, kind, sha256](const std::string& path, std::optional<quant::Mode> mode,
+                                   std::optional<runtime::CacheFormat> cache) {
     CHECK(path == "runs/fake");
     CHECK(!mode.has_value());
     CHECK(!cache.has_value());
@@ -31,6 +32,7 @@ ServingOpener fake_opener(const std::string& tokenizer = "", const std::string& 
     opened.checkpoint = "runs/fake/checkpoints/step-00000007";
     opened.step = 7;
     opened.tokenizer_path = tokenizer;
+    opened.tokenizer_sha256 = sha256;
     opened.tokenizer_kind = !kind.empty() ? kind : tokenizer.empty() ? "bytes" : "sentencepiece";
     return opened;
   };
@@ -219,6 +221,10 @@ TEST_CASE("eval, generate: text needs the model's tokenizer, never a guessed one
     const auto on_shards = [&] { return run_eval(eval_of((dir / "d").string()), open); };
     CHECK(Json::parse(output_of(on_shards), "stdout").at("bytes").as_int() > 0);
   }
+  // A checkpoint that records the hash alone tells other shards apart, too.
+  const ServingOpener other = fake_opener("", "unknown", std::string(64, 'a'));
+  CHECK_ERROR(output_of([&] { return run_eval(eval_of((dir / "d").string()), other); }), ErrorKind::bad_input,
+              "was trained with aaaa", "the model's own tokenizer");
 }
 
 TEST_CASE("generate: nothing is printed before everything is checked") {
