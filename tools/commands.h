@@ -118,7 +118,7 @@ struct BenchCeilingsOptions {
 ExitCode run_bench_ceilings(const BenchCeilingsOptions& options);
 struct BenchKernelsOptions {
   std::vector<std::string> shapes{"700M", "2B"};
-  std::string only;                               // products whose name holds this; empty = all
+  std::string only;  // products whose name holds this; empty = all
   std::vector<int> threads{1, 2};
   int reps = 31;
   bool json = false;

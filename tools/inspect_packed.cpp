@@ -32,6 +32,7 @@ Json packed_report(const std::string& path, bool verify) {
   }
   result["kind"] = "packed model";
   result["file"] = path;
+  if (verify) result["verified"] = true;  // open would have thrown
   result["bytes"] = static_cast<std::int64_t>(model.file_bytes());
   result["identity"] = model.identity();
   result["mode"] = model.mode();
