@@ -21,13 +21,14 @@ void* aligned_zeroed(std::size_t bytes) {
 
 void aligned_release(void* pointer) noexcept { std::free(pointer); }
 
-PageBuffer::PageBuffer(std::int64_t bytes) {
+PageBuffer::PageBuffer(std::int64_t bytes, bool large_pages) {
   if (bytes == 0) return;
   void* const pages = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   A48_CHECK(pages != MAP_FAILED, ErrorKind::no_resources, "the system has no room for ", bytes,
             " bytes; a shorter context, fewer sequences or fewer bits need less");
   pages_ = {static_cast<std::uint8_t*>(pages), Unmap{bytes}};
+  if (large_pages) madvise(pages, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // a hint: it may fail
 }
 
 void PageBuffer::Unmap::operator()(std::uint8_t* pages) const noexcept {

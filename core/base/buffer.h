@@ -50,8 +50,9 @@ class Buffer {
 class PageBuffer {
  public:
   PageBuffer() = default;
-  /// Error(no_resources) naming the size when the system refuses.
-  explicit PageBuffer(std::int64_t bytes);
+  /// Error(no_resources) naming the size when the system refuses. `large_pages`: of 2 MiB where the system
+  /// has them, for fewer address translations.
+  explicit PageBuffer(std::int64_t bytes, bool large_pages = false);
 
   std::uint8_t* data() const { return pages_.get(); }
   std::int64_t size() const { return pages_.get_deleter().bytes; }

@@ -408,7 +408,8 @@ void attention_cache_rows(const AttentionCacheRows& args) {
     part.rows.kv = args.kv + first;
     part.sum = reinterpret_cast<double*>(part.acc + parts * part.acc_stride);
     part.max = reinterpret_cast<float*>(part.sum + parts);
-    run(table().attention_cache_sums, part, count * layout.kv_heads * chunks,
+    const std::int64_t tiles = (count + kCacheRowTile - 1) / kCacheRowTile;
+    run(table().attention_cache_sums, part, tiles * layout.kv_heads * chunks,
         2 * quant::kCacheChunk * layout.head_dim * (args.heads / layout.kv_heads));
     run(table().attention_cache_merge, part, count * args.heads, chunks * layout.head_dim);
   }

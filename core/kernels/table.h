@@ -59,7 +59,9 @@ struct HeadProduct {
 };
 
 /// Sums of each (row, head, chunk), and what becomes of them. Entry (row·heads + head)·chunks + chunk of
-/// each array; units: (kv head·chunks + chunk)·rows + row for the sums, rows × heads for the merge.
+/// each array; units: (chunk·kv_heads + kv head)·tiles + tile of kCacheRowTile rows for the sums, the
+/// order of memory; rows × heads for the merge.
+inline constexpr std::int64_t kCacheRowTile = 4;
 struct AttentionCachePart {
   AttentionCacheRows rows;
   std::int64_t chunks;      // of the longest row

@@ -70,11 +70,7 @@ void KvCache::reserve(std::int64_t positions) {
     all += wanted;
   }
   free_chunks_.reserve(all);
-  const std::int64_t bytes = shape_.layers * layer_bytes_ + kernels::kCacheSlack;
-  while (free_chunks_.size() < missing) {
-    chunks_.emplace_back(bytes);
-    free_chunks_.push_back(chunks_.back().data());
-  }
+  while (free_chunks_.size() < missing) add_free_chunk();
   const std::size_t rows = lengths_.size() * static_cast<std::size_t>(reserved_);
   row_sequence_.reserve(rows);
   row_position_.reserve(rows);
@@ -90,11 +86,14 @@ void KvCache::fit_scratch() {
   if (scratch_.size() < one_row) scratch_ = Buffer<float>(std::max(one_row, kScratchFloats));
 }
 
+void KvCache::add_free_chunk() {
+  // A position's codes touch most small pages of a chunk anyway; its floats are few in a chunk of many.
+  chunks_.emplace_back(shape_.layers * layer_bytes_ + kernels::kCacheSlack, format_.kv_bits <= 4);
+  free_chunks_.push_back(chunks_.back().data());
+}
+
 void KvCache::take_chunk(std::size_t sequence) {
-  if (free_chunks_.empty()) {
-    chunks_.emplace_back(shape_.layers * layer_bytes_ + kernels::kCacheSlack);
-    free_chunks_.push_back(chunks_.back().data());
-  }
+  if (free_chunks_.empty()) add_free_chunk();
   chunks_of_[sequence].push_back(free_chunks_.back());
   free_chunks_.pop_back();
 }

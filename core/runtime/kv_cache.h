@@ -52,6 +52,7 @@ class KvCache {
   std::int64_t bytes() const;
 
  private:
+  void add_free_chunk();
   void take_chunk(std::size_t sequence);
   void fit_scratch();
 

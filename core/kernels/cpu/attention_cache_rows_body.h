@@ -1,7 +1,7 @@
 // Kernel-internal: attention over stored keys and values for the Vector and the Codes of the including file
-// (codes_*.h). A unit is one key/value head in one chunk of 256 positions; its keys and values are taken
-// apart once for up to kMostQueries of its query heads. The same in obvious loops:
-// attention_cache_rows_reference.cpp.
+// (codes_*.h). A unit is one key/value head in one chunk of 256 positions, for a tile of rows; its keys and
+// values are taken apart once for up to kMostQueries queries: heads that share it (GQA), and rows of a
+// prefill. The same in obvious loops: attention_cache_rows_reference.cpp.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,9 @@
 #include "core/kernels/cpu/scratch.h"
 #include "core/kernels/table.h"
 
+// The two hot loops stand alone, so that their registers are their own.
+#define A48_HOT_LOOP __attribute__((noinline))
+
 namespace a48::kernels::cpu {
 namespace {
 
@@ -21,41 +24,50 @@ constexpr int kChunk = kAttentionChunk;
 static_assert(kChunk == quant::kCacheChunk);
 constexpr int kBlock = quant::kCacheBlock;
 constexpr int kWidth = Vector::kWidth;
-/// What fits the registers: four Vectors of sums for each.
+constexpr std::int64_t kLine = 64;  // bytes of the cache
+/// What fits the registers: four Vectors of value sums for each.
 constexpr int kMostQueries = kWidth == 16 ? 4 : 2;
 
-/// Rows of codes: keys, or values, of one head in one chunk.
+/// Rows of codes: keys, or values, of one head in one chunk; or one row that stands for all.
+// `ahead` is the way to what each loop fetches while it reads: of the stream that follows, the same place.
 template <int kBits>
 struct CodeRows {
   static constexpr int kLevels = quant::cache_max_code(kBits);  // L
+  static constexpr std::int64_t kBlockBytes = kBits * kBlock / 8;
   const std::uint8_t* rows;
   const quant::F16* gamma;
-  std::int64_t row_bytes, last_row, whole_blocks, blocks;
-  int rest_groups;
+  std::int64_t row_bytes, ahead, whole_blocks, blocks;
+  int rest;  // groups of 8 channels in the last block, 0: it is whole
 
-  A48_INLINE CodeRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity) {
+  CodeRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity) {
     const quant::CacheStream s = quant::cache_stream(kBits, head_dim, capacity, stream);
     rows = s.rows;
     gamma = s.gamma;
-    row_bytes = s.row_bytes;
-    last_row = capacity - 1;
+    row_bytes = capacity == 1 ? 0 : s.row_bytes;
+    ahead = quant::cache_stream_bytes(kBits, head_dim, capacity);
     whole_blocks = head_dim / kBlock;
-    rest_groups = static_cast<int>((head_dim % kBlock + 7) / 8);
-    blocks = whole_blocks + (rest_groups > 0);
+    rest = static_cast<int>((head_dim % kBlock + 7) / 8);
+    blocks = whole_blocks + (rest > 0);
   }
-  A48_INLINE Codes codes(std::int64_t t, std::int64_t block, int part) const {
-    const std::uint8_t* at = rows + (t < last_row ? t : last_row) * row_bytes + block * (kBits * kBlock / 8);
-    return block < whole_blocks ? load_block<kBits>(at, part) : load_rest<kBits>(at, rest_groups, part);
+  template <bool kWhole>
+  static A48_INLINE Codes codes(const std::uint8_t* at, int part, int rest) {
+    return kWhole ? load_block<kBits>(at, part) : load_rest<kBits>(at, rest, part);
   }
-  /// x[r] = u of channels 64·block + 16r + kWidth·part + lane.
-  A48_INLINE void load(std::int64_t t, std::int64_t block, int part, Vector (&x)[4]) const {
-    const Codes c = codes(t, block, part);
+  /// x[r] = u of channels 16r + kWidth·part + lane of the block that begins at `at`.
+  template <bool kWhole>
+  static A48_INLINE void load(const std::uint8_t* at, int part, int rest, Vector (&x)[4]) {
+    const Codes c = codes<kWhole>(at, part, rest);
     for (int r = 0; r < 4; ++r) x[r] = level<kBits>(c, r);
   }
-  /// step[t] = γ_t/L of the chunk.
+  /// step[t] = γ_t/L, rounded as a division: a test goes through all γ.
   A48_INLINE void steps(int count, float* step) const {
-    const Vector levels = Vector::broadcast(static_cast<float>(kLevels));
-    for (int t = 0; t < count; t += kWidth) divide(load_f16(gamma + t), levels).store(step + t);
+    const Vector levels = Vector::broadcast(-static_cast<float>(kLevels));
+    const Vector inverse = Vector::broadcast(1.0f / static_cast<float>(kLevels));
+    for (int t = 0; t < count; t += kWidth) {
+      __builtin_prefetch(reinterpret_cast<const std::uint8_t*>(gamma + t) + ahead);
+      const Vector g = load_f16(gamma + t), near = g * inverse;
+      multiply_add(multiply_add(levels, near, g), inverse, near).store(step + t);
+    }
   }
   A48_INLINE float first_step() const { return quant::cache_step(kBits, quant::widen(gamma[0])); }
 };
@@ -64,23 +76,25 @@ struct CodeRows {
 template <typename T>
 struct FloatRows {
   static constexpr int kLevels = 0;
-  const T* rows;
-  std::int64_t head_dim, blocks;
+  static constexpr std::int64_t kBlockBytes = kBlock * std::int64_t{sizeof(T)};
+  const std::uint8_t* rows;
+  std::int64_t row_bytes, ahead, whole_blocks, blocks;
+  int rest;  // channels in the last block, 0: it is whole
 
-  A48_INLINE FloatRows(std::uint8_t* stream, std::int64_t head_dim_, std::int64_t)
-      : rows(reinterpret_cast<const T*>(stream)),
-        head_dim(head_dim_),
-        blocks((head_dim_ + kBlock - 1) / kBlock) {}
-  A48_INLINE void load(std::int64_t t, std::int64_t block, int part, Vector (&x)[4]) const {
-    const T* at = rows + t * head_dim + block * kBlock + part * kWidth;
-    const std::int64_t rest = head_dim - block * kBlock - part * kWidth;
-    if (rest >= kBlock - part * kWidth) {
-      for (int r = 0; r < 4; ++r) x[r] = load_float(at + 16 * r);
-      return;
-    }
+  FloatRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t) {
+    rows = stream;
+    row_bytes = head_dim * std::int64_t{sizeof(T)};
+    ahead = 4096;  // long rows: a page, not what the first-level cache cannot hold
+    whole_blocks = head_dim / kBlock;
+    rest = static_cast<int>(head_dim % kBlock);
+    blocks = whole_blocks + (rest > 0);
+  }
+  template <bool kWhole>
+  static A48_INLINE void load(const std::uint8_t* at, int part, int rest, Vector (&x)[4]) {
     for (int r = 0; r < 4; ++r) {
-      const std::int64_t here = rest - 16 * r;
-      x[r] = load_first_float(at + 16 * r, static_cast<int>(here < 0 ? 0 : (here < kWidth ? here : kWidth)));
+      const int channel = 16 * r + kWidth * part, here = rest - channel;
+      const T* p = reinterpret_cast<const T*>(at) + channel;
+      x[r] = kWhole ? load_float(p) : load_first_float(p, here < 0 ? 0 : (here < kWidth ? here : kWidth));
     }
   }
   static A48_INLINE void steps(int count, float* step) {
@@ -97,7 +111,7 @@ struct FloatRows {
   }
 };
 
-/// Query heads as their products need them, zeros behind hd, and what is made of them; per-thread memory.
+/// Queries as their products need them, zeros behind hd, and what is made of them; per-thread memory.
 struct Queries {
   float* x;                      // [kMostQueries][blocks·64]
   std::int8_t* codes;            // the same, in the order of Codes
@@ -107,75 +121,136 @@ struct Queries {
   float *key_step, *value_step;  // [kChunk]
 };
 
-/// Σ over channels of query · row t; query m's sum is sums[m·kWidth/kQueries + i].
-template <int kQueries, typename Source>
-A48_INLINE void float_sums(const Source& keys, std::int64_t t, const Queries& q, int i,
-                           Vector (&sums)[kWidth]) {
-  Vector lanes[kQueries][kGroups];
-  for (auto& lane : lanes)
-    for (Vector& group : lane) group = Vector::zero();
-  for (std::int64_t block = 0; block < keys.blocks; ++block) {
+/// The 32 lanes of a dot product.
+struct LaneSums {
+  Vector group[kGroups];
+  static A48_INLINE LaneSums zero() {
+    LaneSums sums;
+    for (Vector& g : sums.group) g = Vector::zero();
+    return sums;
+  }
+};
+
+/// sums[m·kRows + i] += query m · the block of row i.
+template <int kQueries, int kRows, bool kWhole, typename Source>
+A48_INLINE void add_block(const Source& keys, const std::uint8_t* at, const float* q, std::int64_t q_stride,
+                          LaneSums (&sums)[kQueries * kRows]) {
+  for (int i = 0; i < kRows; ++i) {
     for (int part = 0; part < kCodeParts; ++part) {
       Vector x[4];
-      keys.load(t, block, part, x);
+      keys.template load<kWhole>(at + i * keys.row_bytes, part, keys.rest, x);
       for (int r = 0; r < 4; ++r) {
         const int inside = 16 * r + kWidth * part, group = inside % kLanes / kWidth;
-        for (int m = 0; m < kQueries; ++m)
-          lanes[m][group] = multiply_add(Vector::load(q.x + (m * keys.blocks + block) * kBlock + inside),
-                                         x[r], lanes[m][group]);
+        for (int m = 0; m < kQueries; ++m) {
+          Vector& sum = sums[m * kRows + i].group[group];
+          sum = multiply_add(Vector::load(q + m * q_stride + inside), x[r], sum);
+        }
       }
     }
   }
-  for (int m = 0; m < kQueries; ++m) {
-    fold_groups(lanes[m]);
-    sums[m * (kWidth / kQueries) + i] = lanes[m][0];
+}
+/// sum[m] = query m · the row at `at`.
+template <int kQueries, bool kWhole, typename Source>
+A48_INLINE void add_code_block(const Source& keys, const std::uint8_t* at, const std::int8_t* q,
+                               std::int64_t q_stride, CodeSums (&sum)[kQueries]) {
+  for (int part = 0; part < kCodeParts; ++part) {
+    const Codes c = keys.template codes<kWhole>(at, part, keys.rest);
+    for (int m = 0; m < kQueries; ++m) sum[m] = add_products(sum[m], c, q + m * q_stride + part * 4 * kWidth);
   }
 }
-
-template <int kQueries, int kBits>
-A48_INLINE void code_sums(const CodeRows<kBits>& keys, std::int64_t t, const Queries& q, int i,
-                          CodeSums (&sums)[kWidth]) {
-  CodeSums sum[kQueries];
+/// kBlocks: so many whole blocks and no rest, for loops without a branch; 0: any.
+template <int kQueries, int kBlocks, typename Source>
+A48_INLINE void code_sums(const Source& keys, const std::uint8_t* at, const std::int8_t* q,
+                          std::int64_t q_stride, CodeSums (&sum)[kQueries]) {
+  const std::int64_t whole = kBlocks > 0 ? kBlocks : keys.whole_blocks;
   for (CodeSums& s : sum) s = CodeSums::zero();
-  for (std::int64_t block = 0; block < keys.blocks; ++block) {
-    for (int part = 0; part < kCodeParts; ++part) {
-      const Codes c = keys.codes(t, block, part);
-      for (int m = 0; m < kQueries; ++m)
-        sum[m] = add_products(sum[m], c, q.codes + (m * keys.blocks + block) * kBlock + part * 4 * kWidth);
+  for (std::int64_t block = 0; block < whole; ++block)
+    add_code_block<kQueries, true>(keys, at + block * Source::kBlockBytes, q + block * kBlock, q_stride, sum);
+  if (kBlocks == 0 && keys.rest > 0)
+    add_code_block<kQueries, false>(keys, at + whole * Source::kBlockBytes, q + whole * kBlock, q_stride,
+                                    sum);
+}
+/// Lane m·kWidth/kQueries + i: query m · row i.
+template <int kQueries, int kBlocks, typename Source>
+A48_INLINE Vector code_scores(const Source& keys, const std::uint8_t* at, const std::int8_t* q,
+                              std::int64_t q_stride) {
+  constexpr int kRows = kFolded / kQueries;  // that stand in one of `four`, for all queries
+  CodeSums four[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    CodeSums sums[kFolded];
+#pragma GCC unroll 4
+    for (int j = 0; j < kRows; ++j) {
+      CodeSums sum[kQueries];
+      code_sums<kQueries, kBlocks>(keys, at + (i + 4 * j) * keys.row_bytes, q, q_stride, sum);
+      for (int m = 0; m < kQueries; ++m) sums[m * kRows + j] = sum[m];
     }
+    four[i] = fold(sums);
   }
-  for (int m = 0; m < kQueries; ++m) sums[m * (kWidth / kQueries) + i] = sum[m];
+  return total_of_each(four);
 }
 
-/// score[m][t …] = the sums of kWidth/kQueries neighbours.
-template <int kQueries>
-A48_INLINE void put_scores(Vector sums, std::int64_t t, float* score) {
-  constexpr int kEach = kWidth / kQueries;
-  if constexpr (kQueries == 1) {
-    sums.store(score + t);
-  } else {
-    float all[kWidth];
-    sums.store(all);
-    for (int m = 0; m < kQueries; ++m)
-      for (int i = 0; i < kEach; ++i) score[m * kChunk + t + i] = all[m * kEach + i];
-  }
+/// sums[m·kRows + i] = query m · row i.
+template <int kQueries, int kRows, typename Source>
+A48_INLINE void add_rows(const Source& keys, const std::uint8_t* at, const float* q, std::int64_t q_stride,
+                         LaneSums (&sums)[kQueries * kRows]) {
+  for (LaneSums& s : sums) s = LaneSums::zero();
+  for (std::int64_t block = 0; block < keys.whole_blocks; ++block)
+    add_block<kQueries, kRows, true>(keys, at + block * Source::kBlockBytes, q + block * kBlock, q_stride,
+                                     sums);
+  if (keys.rest > 0)
+    add_block<kQueries, kRows, false>(keys, at + keys.whole_blocks * Source::kBlockBytes,
+                                      q + keys.whole_blocks * kBlock, q_stride, sums);
 }
 
 /// score[m][t] for t = 0 … count-1 and some behind them, not yet scaled. Integer: Σ q·code.
-template <int kQueries, bool kInteger, typename Source>
-A48_INLINE void raw_scores(const Source& keys, int count, const Queries& q, float* score) {
-  constexpr int kEach = kWidth / kQueries;
+template <int kQueries, bool kInteger, int kBlocks, typename Source>
+A48_HOT_LOOP void raw_scores_of(const Source& rows, int count, const Queries& q, float* score) {
+  constexpr int kEach = kWidth / kQueries;  // positions whose sums fill a Vector
+  const Source keys = rows;
+  const std::int64_t q_stride = keys.blocks * kBlock;
   for (std::int64_t t = 0; t < count; t += kEach) {
+    const std::uint8_t* at = keys.rows + t * keys.row_bytes;
+    for (std::int64_t byte = 0; byte < kEach * keys.row_bytes; byte += kLine)
+      __builtin_prefetch(at + keys.ahead + byte);
+    Vector totals;
     if constexpr (kInteger) {
-      CodeSums sums[kWidth];
-      for (int i = 0; i < kEach; ++i) code_sums<kQueries>(keys, t + i, q, i, sums);
-      put_scores<kQueries>(total_of_each(sums), t, score);
+      totals = code_scores<kQueries, kBlocks>(keys, at, q.codes, q_stride);
     } else {
-      Vector sums[kWidth];
-      for (int i = 0; i < kEach; ++i) float_sums<kQueries>(keys, t + i, q, i, sums);
-      put_scores<kQueries>(sum_each(sums), t, score);
+      constexpr int kRows = (kWidth == 16 ? 8 : 2) / kQueries;  // what fits the registers
+      Vector folded[kWidth];
+      for (int i = 0; i < kEach; i += kRows) {
+        LaneSums sums[kQueries * kRows];
+        add_rows<kQueries, kRows>(keys, at + i * keys.row_bytes, q.x, q_stride, sums);
+        for (int m = 0; m < kQueries; ++m) {
+          for (int j = 0; j < kRows; ++j) {
+            fold_groups(sums[m * kRows + j].group);
+            folded[m * kEach + i + j] = sums[m * kRows + j].group[0];
+          }
+        }
+      }
+      totals = sum_each(folded);
+    }
+    if constexpr (kQueries == 1) {
+      totals.store(score + t);
+    } else {
+      float all[kWidth];
+      totals.store(all);
+      for (int m = 0; m < kQueries; ++m)
+        for (int i = 0; i < kEach; ++i) score[m * kChunk + t + i] = all[m * kEach + i];
     }
   }
+}
+
+template <int kQueries, bool kInteger, typename Source>
+A48_INLINE void raw_scores(const Source& keys, int count, const Queries& q, float* score) {
+  if constexpr (kInteger) {
+    if (keys.rest == 0 && keys.whole_blocks == 1)
+      return raw_scores_of<kQueries, true, 1>(keys, count, q, score);
+    if (keys.rest == 0 && keys.whole_blocks == 2)
+      return raw_scores_of<kQueries, true, 2>(keys, count, q, score);
+  }
+  raw_scores_of<kQueries, kInteger, 0>(keys, count, q, score);
 }
 
 /// (Σ q·u·scale)·s_k, with Σ q·u = 2·Σ q·code − L·Σ q for integers (all exact in fp32).
@@ -186,7 +261,7 @@ A48_INLINE Vector scaled(Vector raw, const Queries& q, int m, int levels, Vector
 }
 
 template <int kQueries, bool kInteger, typename Source>
-A48_INLINE void scores(const Source& keys, const CodeRows<4>* first, int count, const Queries& q) {
+void scores(const Source& keys, const CodeRows<4>* first, int count, const Queries& q) {
   raw_scores<kQueries, kInteger>(keys, count, q, q.score);
   for (int m = 0; m < kQueries; ++m) {
     float* score = q.score + m * kChunk;
@@ -202,43 +277,75 @@ A48_INLINE void scores(const Source& keys, const CodeRows<4>* first, int count, 
         .store_first(q.score + m * kChunk, 1);
 }
 
-/// acc[m][channel] = fma(e_t·s_v[t], u, acc) over ascending t.
-template <int kQueries, typename Source>
-A48_INLINE void values(const Source& rows, const CodeRows<4>* first, int count, const float* weight,
-                       float* const (&acc)[kQueries]) {
-  for (std::int64_t block = 0; block < rows.blocks; ++block) {
-    for (int part = 0; part < kCodeParts; ++part) {
-      Vector sum[kQueries][4], x[4];
-      for (auto& each : sum)
-        for (Vector& s : each) s = Vector::zero();
-      const auto add = [&](int t) __attribute__((always_inline)) {
-        for (int m = 0; m < kQueries; ++m) {
-          const Vector w = Vector::broadcast(weight[m * kChunk + t]);
-          for (int r = 0; r < 4; ++r) sum[m][r] = multiply_add(w, x[r], sum[m][r]);
-        }
-      };
-      int t = 0;
-      if (first != nullptr) {
-        first->load(0, block, part, x);
-        add(t++);
-      }
-      for (; t < count; ++t) {
-        rows.load(t, block, part, x);
-        add(t);
-      }
-      for (int m = 0; m < kQueries; ++m)
-        for (int r = 0; r < 4; ++r) sum[m][r].store(acc[m] + block * kBlock + 16 * r + kWidth * part);
+/// acc[m][channel] = fma(e_t·s_v[t], u, acc) over ascending t, for the part of a block that begins at `at`.
+template <int kQueries, bool kWhole, typename Source>
+A48_HOT_LOOP void sum_values(const Source& rows, const std::uint8_t* at, const CodeRows<4>* first,
+                             const std::uint8_t* first_at, int part, int count, const float* weight,
+                             float* const* acc) {
+  const std::int64_t row_bytes = rows.row_bytes;
+  const std::int64_t ahead = rows.ahead;
+  const int rest = rows.rest;
+  Vector sum[kQueries][4];
+  for (auto& each : sum)
+    for (Vector& s : each) s = Vector::zero();
+  int t = 0;
+  if (first != nullptr) {
+    Vector x[4];
+    first->load<kWhole>(first_at, part, first->rest, x);
+    for (int m = 0; m < kQueries; ++m)
+      for (int r = 0; r < 4; ++r)
+        sum[m][r] = multiply_add(Vector::broadcast(weight[m * kChunk]), x[r], sum[m][r]);
+    ++t;
+  }
+  at += t * row_bytes;
+  for (; t < count; ++t, at += row_bytes) {
+    if (part == 0)
+      for (std::int64_t byte = 0; byte < Source::kBlockBytes; byte += kLine)
+        __builtin_prefetch(at + ahead + byte);
+    Vector x[4];
+    Source::template load<kWhole>(at, part, rest, x);
+    for (int m = 0; m < kQueries; ++m) {
+      const Vector w = Vector::broadcast(weight[m * kChunk + t]);
+      for (int r = 0; r < 4; ++r) sum[m][r] = multiply_add(w, x[r], sum[m][r]);
     }
+  }
+  for (int m = 0; m < kQueries; ++m)
+    for (int r = 0; r < 4; ++r) sum[m][r].store(acc[m] + 16 * r + kWidth * part);
+}
+
+template <int kQueries, typename Source>
+void values(const Source& rows, const CodeRows<4>* first, int count, const float* weight,
+            float* (&acc)[kQueries]) {
+  for (std::int64_t block = 0; block < rows.blocks; ++block) {
+    const std::uint8_t* at = rows.rows + block * Source::kBlockBytes;
+    const std::uint8_t* first_at =
+        first == nullptr ? nullptr : first->rows + block * CodeRows<4>::kBlockBytes;
+    for (int part = 0; part < kCodeParts; ++part) {
+      if (block < rows.whole_blocks) {
+        sum_values<kQueries, true>(rows, at, first, first_at, part, count, weight, acc);
+      } else {
+        sum_values<kQueries, false>(rows, at, first, first_at, part, count, weight, acc);
+      }
+    }
+    for (float*& each : acc) each += kBlock;
   }
 }
 
-/// One key/value head in one chunk of one row.
+/// One key/value head in one chunk, and the queries that see it: `heads` heads of each of the rows, which
+/// belong to one sequence.
 struct Unit {
   const AttentionCachePart* part;
-  std::int64_t row, kv_head, chunk;
-  int count;  // positions
+  std::int64_t first_row, rows, first_head, heads, chunk;
   std::uint8_t *keys, *values, *first_key,
       *first_value;  // streams; the last two nullptr where there are none
+
+  A48_INLINE std::int64_t row_of(std::int64_t query) const { return first_row + query / heads; }
+  A48_INLINE std::int64_t head_of(std::int64_t query) const { return first_head + query % heads; }
+  /// Positions of the chunk that it sees, >= 1.
+  A48_INLINE int count_of(std::int64_t query) const {
+    const std::int64_t left = part->rows.kv[row_of(query)].length - chunk * kChunk;
+    return static_cast<int>(left < kChunk ? left : kChunk);
+  }
 };
 
 A48_INLINE void load_float_query(const float* x, std::int64_t head_dim, std::int64_t width, float* to) {
@@ -250,8 +357,8 @@ A48_INLINE void load_float_query(const float* x, std::int64_t head_dim, std::int
 
 /// Codes and step of the query head that stands in `x`: INT8 absmax, or the u of the 4-bit cache code.
 template <int kQueryBits>
-A48_INLINE float quantize_query(const float* x, std::int64_t head_dim, std::int64_t width, std::int8_t* to,
-                                float* code_sum) {
+float quantize_query(const float* x, std::int64_t head_dim, std::int64_t width, std::int8_t* to,
+                     float* code_sum) {
   constexpr quant::SchemeRow kInt8 = quant::row_of(quant::Scheme::int8);
   LargestBits largest;
   for (std::int64_t i = 0; i < width; i += kWidth) largest.take(Vector::load(x + i));
@@ -272,51 +379,57 @@ A48_INLINE float quantize_query(const float* x, std::int64_t head_dim, std::int6
   // The cache's codes behind hd are 0 or do not exist; the query's must not reach the sum either.
   for (std::int64_t i = head_dim; i < width; ++i)
     to[i / kBlock * kBlock + quant::cache_byte_of(static_cast<int>(i % kBlock))] = 0;
-  CodeSums sums[kWidth];
+  CodeSums sums[kFolded], four[4];
   for (CodeSums& s : sums) s = CodeSums::zero();
   for (std::int64_t i = 0; i < width; i += 4 * kWidth) sums[0] = add_products(sums[0], all_ones(), to + i);
+  for (CodeSums& f : four) f = fold(sums);
   float total[kWidth];
-  total_of_each(sums).store(total);
+  total_of_each(four).store(total);
   *code_sum = total[0];
   return kQueryBits == 8 ? quant::step_of(kInt8, stat) : scale.step();
 }
 
 template <int kQueries, bool kInteger, typename Source>
-A48_INLINE void attend_queries(const Unit& unit, const Source& keys, const Source& value_rows,
-                               const CodeRows<4>* first_key, const CodeRows<4>* first_value,
-                               std::int64_t head, Queries& q) {
+void attend_queries(const Unit& unit, std::int64_t query, const Source& keys, const Source& value_rows,
+                    const CodeRows<4>* first_key, const CodeRows<4>* first_value, Queries& q) {
   const AttentionCachePart& part = *unit.part;
   const std::int64_t hd = part.rows.layout.head_dim, width = keys.blocks * kBlock;
   const float sigma = score_scale(hd);
+  int most = 0;  // positions
   for (int m = 0; m < kQueries; ++m) {
-    const float* x = part.rows.q.row(unit.row) + (head + m) * hd;
-    float* padded_x = q.x + m * width;
-    load_float_query(x, hd, width, padded_x);
+    const int count = unit.count_of(query + m);
+    most = most > count ? most : count;
+    float* x = q.x + m * width;
+    load_float_query(part.rows.q.row(unit.row_of(query + m)) + unit.head_of(query + m) * hd, hd, width, x);
     q.scale[m] = sigma;
     if constexpr (kInteger) {
       std::int8_t* codes = q.codes + m * width;
-      q.scale[m] *= part.rows.q_bits == 8 ? quantize_query<8>(padded_x, hd, width, codes, &q.code_sum[m])
-                                          : quantize_query<4>(padded_x, hd, width, codes, &q.code_sum[m]);
+      q.scale[m] *= part.rows.q_bits == 8 ? quantize_query<8>(x, hd, width, codes, &q.code_sum[m])
+                                          : quantize_query<4>(x, hd, width, codes, &q.code_sum[m]);
     }
   }
-  scores<kQueries, kInteger>(keys, first_key, unit.count, q);
+  scores<kQueries, kInteger>(keys, first_key, most, q);
 
   float* acc[kQueries];
   for (int m = 0; m < kQueries; ++m) {
-    const std::int64_t at = (unit.row * part.rows.heads + head + m) * part.chunks + unit.chunk;
+    const std::int64_t entry = unit.row_of(query + m) * part.rows.heads + unit.head_of(query + m);
+    const std::int64_t at = entry * part.chunks + unit.chunk;
+    const int count = unit.count_of(query + m);
     float *score = q.score + m * kChunk, *weight = q.weight + m * kChunk;
-    part.max[at] = close_scores(score, unit.count);
-    part.sum[at] = chunk_exp(score, unit.count, part.max[at]);
-    for (int t = 0; t < unit.count; t += kWidth)
+    part.max[at] = close_scores(score, count);
+    part.sum[at] = chunk_exp(score, count, part.max[at]);
+    // Positions that another row sees and this one does not weigh +0: that changes no bit of its sums.
+    for (int t = static_cast<int>(padded(count, kLanes)); t < most; ++t) score[t] = 0.0f;
+    for (int t = 0; t < most; t += kWidth)
       (Vector::load(score + t) * Vector::load(q.value_step + t)).store(weight + t);
     if (first_value != nullptr) weight[0] = score[0] * first_value->first_step();
     acc[m] = part.acc + at * part.acc_stride;
   }
-  values<kQueries>(value_rows, first_value, unit.count, q.weight, acc);
+  values<kQueries>(value_rows, first_value, most, q.weight, acc);
 }
 
 template <bool kInteger, typename Source>
-A48_INLINE void attend_unit(const Unit& unit) {
+void attend_unit(const Unit& unit) {
   const AttentionCachePart& part = *unit.part;
   const std::int64_t hd = part.rows.layout.head_dim;
   const Source keys(unit.keys, hd, kChunk), value_rows(unit.values, hd, kChunk);
@@ -334,48 +447,63 @@ A48_INLINE void attend_unit(const Unit& unit) {
   q.weight = q.score + kMostQueries * kChunk;
   q.key_step = q.weight + kMostQueries * kChunk;
   q.value_step = q.key_step + kChunk;
-  keys.steps(unit.count, q.key_step);
-  value_rows.steps(unit.count, q.value_step);
+  const int most = unit.count_of(unit.rows * unit.heads - 1);
+  keys.steps(most, q.key_step);
+  value_rows.steps(most, q.value_step);
 
-  const std::int64_t group = part.rows.heads / part.rows.layout.kv_heads;
-  std::int64_t head = unit.kv_head * group;
-  const std::int64_t end = head + group;
+  std::int64_t query = 0;
+  const std::int64_t end = unit.rows * unit.heads;
   if constexpr (kMostQueries >= 4)
-    for (; head + 4 <= end; head += 4) attend_queries<4, kInteger>(unit, keys, value_rows, fk, fv, head, q);
-  for (; head + 2 <= end; head += 2) attend_queries<2, kInteger>(unit, keys, value_rows, fk, fv, head, q);
-  for (; head < end; ++head) attend_queries<1, kInteger>(unit, keys, value_rows, fk, fv, head, q);
+    for (; query + 4 <= end; query += 4)
+      attend_queries<4, kInteger>(unit, query, keys, value_rows, fk, fv, q);
+  for (; query + 2 <= end; query += 2) attend_queries<2, kInteger>(unit, query, keys, value_rows, fk, fv, q);
+  for (; query < end; ++query) attend_queries<1, kInteger>(unit, query, keys, value_rows, fk, fv, q);
+}
+
+void attend_stored(const Unit& unit) {
+  const bool integer = unit.part->rows.q_bits < 16;
+  switch (unit.part->rows.layout.bits) {
+    case 32:
+      return attend_unit<false, FloatRows<float>>(unit);
+    case 16:
+      return attend_unit<false, FloatRows<quant::F16>>(unit);
+    case 4:
+      return integer ? attend_unit<true, CodeRows<4>>(unit) : attend_unit<false, CodeRows<4>>(unit);
+    default:
+      return integer ? attend_unit<true, CodeRows<3>>(unit) : attend_unit<false, CodeRows<3>>(unit);
+  }
 }
 
 A48_INLINE void attention_cache_sums_body(const AttentionCachePart& part, std::int64_t begin,
                                           std::int64_t end) {
   const CacheLayout& layout = part.rows.layout;
-  const std::int64_t rows = part.rows.q.rows, stream = stream_bytes(layout);
-  const std::int64_t first_stream = first_stream_bytes(layout);
-  const bool integer = part.rows.q_bits < 16;
+  const std::int64_t rows = part.rows.q.rows, tiles = (rows + kCacheRowTile - 1) / kCacheRowTile;
+  const std::int64_t stream = stream_bytes(layout), first_stream = first_stream_bytes(layout);
   for (std::int64_t i = begin; i < end; ++i) {
     Unit unit{};
     unit.part = &part;
-    unit.row = i % rows;
-    unit.chunk = i / rows % part.chunks;
-    unit.kv_head = i / rows / part.chunks;
-    const CacheView& view = part.rows.kv[unit.row];
-    const std::int64_t left = view.length - unit.chunk * kChunk;
-    if (left <= 0) continue;
-    unit.count = static_cast<int>(left < kChunk ? left : kChunk);
-    unit.keys = view.chunk[unit.chunk] + view.offset + 2 * unit.kv_head * stream;
-    unit.values = unit.keys + stream;
-    if (unit.chunk == 0 && view.first != nullptr) {
-      unit.first_key = view.first + 2 * unit.kv_head * first_stream;
-      unit.first_value = unit.first_key + first_stream;
-    }
-    if (layout.bits == 32) {
-      attend_unit<false, FloatRows<float>>(unit);
-    } else if (layout.bits == 16) {
-      attend_unit<false, FloatRows<quant::F16>>(unit);
-    } else if (layout.bits == 4) {
-      integer ? attend_unit<true, CodeRows<4>>(unit) : attend_unit<false, CodeRows<4>>(unit);
-    } else {
-      integer ? attend_unit<true, CodeRows<3>>(unit) : attend_unit<false, CodeRows<3>>(unit);
+    unit.chunk = i / tiles / layout.kv_heads;
+    const std::int64_t kv_head = i / tiles % layout.kv_heads;
+    unit.heads = part.rows.heads / layout.kv_heads;
+    unit.first_head = kv_head * unit.heads;
+    const std::int64_t tile = i % tiles * kCacheRowTile;
+    const std::int64_t tile_end = tile + kCacheRowTile < rows ? tile + kCacheRowTile : rows;
+    for (std::int64_t row = tile; row < tile_end; row += unit.rows) {
+      // Neighbours of the same sequence whose lengths ascend, as those of a prefill.
+      const CacheView& view = part.rows.kv[row];
+      unit.first_row = row;
+      unit.rows = 1;
+      if (view.length <= unit.chunk * kChunk) continue;
+      for (; row + unit.rows < tile_end; ++unit.rows) {
+        const CacheView& next = part.rows.kv[row + unit.rows];
+        if (next.chunk != view.chunk || next.length < part.rows.kv[row + unit.rows - 1].length) break;
+      }
+      unit.keys = view.chunk[unit.chunk] + view.offset + 2 * kv_head * stream;
+      unit.values = unit.keys + stream;
+      const bool apart = unit.chunk == 0 && view.first != nullptr;
+      unit.first_key = apart ? view.first + 2 * kv_head * first_stream : nullptr;
+      unit.first_value = apart ? unit.first_key + first_stream : nullptr;
+      attend_stored(unit);
     }
   }
 }
@@ -392,3 +520,5 @@ A48_INLINE void attention_cache_merge_body(const AttentionCachePart& part, std::
 
 }  // namespace
 }  // namespace a48::kernels::cpu
+
+#undef A48_HOT_LOOP

@@ -74,11 +74,20 @@ A48_INLINE CodeSums add_products(CodeSums sums, const Codes& c, const std::int8_
   const __m256i pairs = _mm256_maddubs_epi16(c.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
   return {_mm256_add_epi32(sums.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
 }
-A48_INLINE Vector total_of_each(const CodeSums (&sums)[8]) {
-  const auto pair = [&](int i) { return _mm256_hadd_epi32(sums[i].v, sums[i + 1].v); };
-  const __m256i a = _mm256_hadd_epi32(pair(0), pair(2)), b = _mm256_hadd_epi32(pair(4), pair(6));
-  return {_mm256_cvtepi32_ps(
-      _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31)))};
+constexpr int kFolded = 2;
+A48_INLINE CodeSums fold(const CodeSums (&sums)[2]) {
+  return {_mm256_add_epi32(_mm256_permute2x128_si256(sums[0].v, sums[1].v, 0x20),
+                           _mm256_permute2x128_si256(sums[0].v, sums[1].v, 0x31))};
+}
+A48_INLINE Vector total_of_each(const CodeSums (&four)[4]) {
+  const auto add_2 = [](__m256i a, __m256i b) {  // in each half: a.01 + a.23, b.01 + b.23
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+  };
+  const __m256 r = _mm256_castsi256_ps(add_2(four[0].v, four[1].v));
+  const __m256 s = _mm256_castsi256_ps(add_2(four[2].v, four[3].v));
+  const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(r, s, 0x88));
+  const __m256i odd = _mm256_castps_si256(_mm256_shuffle_ps(r, s, 0xDD));
+  return {_mm256_cvtepi32_ps(_mm256_add_epi32(even, odd))};
 }
 
 struct LargestBits {

@@ -46,13 +46,22 @@ A48_INLINE Codes load_rest(const std::uint8_t* stored, int groups, int) {
   return {_mm512_inserti64x4(_mm512_castsi256_si512(half[0]), half[1], 1)};
 }
 
-/// A permutation looks up the low four bits of each lane.
+/// Two ways, because the units that shift and permute are few: a permutation looks up the low four bits of
+/// each lane; and a code c inside the bits of a large power of two is a float 2^(e+1)·(2^m + c·2^k).
 template <int kBits>
 A48_INLINE Vector level(const Codes& c, int r) {
   constexpr float kFirst = static_cast<float>(-quant::cache_max_code(kBits));
+  if (r == 1 || r == 2) {
+    // Bit 8r is worth 2: the exponent is 24 − 8r, and the rest of the float is 2^(24 − 8r).
+    const __m512i mask = _mm512_set1_epi32(quant::cache_max_code(kBits) << 8 * r);
+    const __m512i power = _mm512_set1_epi32((127 + 24 - 8 * r) << 23);
+    constexpr int kMaskOrThird = 0xEA;  // (a & b) | c
+    const __m512 large = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(c.v, mask, power, kMaskOrThird));
+    return {_mm512_sub_ps(large, _mm512_set1_ps(static_cast<float>(1 << (24 - 8 * r)) - kFirst))};
+  }
   const __m512 u = _mm512_add_ps(_mm512_set1_ps(kFirst),
                                  _mm512_setr_ps(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
-  return {_mm512_permutexvar_ps(_mm512_srli_epi32(c.v, static_cast<unsigned>(8 * r)), u)};
+  return {_mm512_permutexvar_ps(r == 0 ? c.v : _mm512_srli_epi32(c.v, 24), u)};
 }
 
 struct CodeSums {
@@ -62,22 +71,21 @@ struct CodeSums {
 A48_INLINE CodeSums add_products(CodeSums sums, const Codes& c, const std::int8_t* q) {
   return {_mm512_dpbusd_epi32(sums.v, c.v, _mm512_loadu_si512(q))};
 }
+constexpr int kFolded = 4;
 /// As sum_each of vector_avx512.h.
-A48_INLINE Vector total_of_each(const CodeSums (&sums)[16]) {
+A48_INLINE CodeSums fold(const CodeSums (&sums)[4]) {
   const auto add_8 = [](__m512i a, __m512i b) {  // blocks of 4 lanes: a0+a2 a1+a3 b0+b2 b1+b3
     return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xEE));
   };
-  const auto add_4 = [](__m512i ab, __m512i cd) {  // blocks: a b c d
-    return _mm512_add_epi32(_mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xDD));
-  };
-  const auto four = [&](int i) {
-    return add_4(add_8(sums[i].v, sums[i + 4].v), add_8(sums[i + 8].v, sums[i + 12].v));
-  };
+  const __m512i ab = add_8(sums[0].v, sums[1].v), cd = add_8(sums[2].v, sums[3].v);
+  return {_mm512_add_epi32(_mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xDD))};
+}
+A48_INLINE Vector total_of_each(const CodeSums (&four)[4]) {
   const auto add_2 = [](__m512i a, __m512i b) {  // in each block: a.01 + a.23, b.01 + b.23
     return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
   };
-  const __m512 r = _mm512_castsi512_ps(add_2(four(0), four(1)));
-  const __m512 s = _mm512_castsi512_ps(add_2(four(2), four(3)));
+  const __m512 r = _mm512_castsi512_ps(add_2(four[0].v, four[1].v));
+  const __m512 s = _mm512_castsi512_ps(add_2(four[2].v, four[3].v));
   const __m512i even = _mm512_castps_si512(_mm512_shuffle_ps(r, s, 0x88));
   const __m512i odd = _mm512_castps_si512(_mm512_shuffle_ps(r, s, 0xDD));
   return {_mm512_cvtepi32_ps(_mm512_add_epi32(even, odd))};

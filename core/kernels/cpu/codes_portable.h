@@ -60,13 +60,20 @@ A48_INLINE CodeSums add_products(CodeSums sums, const Codes& c, const std::int8_
   for (int i = 0; i < 4 * Vector::kWidth; ++i) sums.v[i / 4] += c.v[i] * q[i];
   return sums;
 }
-/// Lane i: the whole of sums[i], as a float (exact below 2^24).
-A48_INLINE Vector total_of_each(const CodeSums (&sums)[Vector::kWidth]) {
+constexpr int kFolded = Vector::kWidth / 4;
+/// Lanes 4j … 4j+3: what is left of sums[j].
+A48_INLINE CodeSums fold(const CodeSums (&sums)[kFolded]) {
+  CodeSums folded;
+  for (int i = 0; i < Vector::kWidth; ++i) folded.v[i] = sums[i / 4].v[i % 4] + sums[i / 4].v[i % 4 + 4];
+  return folded;
+}
+/// Lane 4j + i: the whole of what is left in lanes 4j … of four[i], as a float (exact below 2^24).
+A48_INLINE Vector total_of_each(const CodeSums (&four)[4]) {
   Vector total;
-  for (int i = 0; i < Vector::kWidth; ++i) {
+  for (int lane = 0; lane < Vector::kWidth; ++lane) {
     std::int32_t sum = 0;
-    for (const std::int32_t part : sums[i].v) sum += part;
-    total.v[i] = static_cast<float>(sum);
+    for (int l = 0; l < 4; ++l) sum += four[lane % 4].v[lane / 4 * 4 + l];
+    total.v[lane] = static_cast<float>(sum);
   }
   return total;
 }

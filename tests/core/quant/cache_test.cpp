@@ -163,6 +163,20 @@ TEST_CASE("check 27: Gaussian heads reproduce the relative rms errors of mapping
   }
 }
 
+TEST_CASE(
+    "gamma/L by a product and its correction, as the vector kernels compute it, is the division for every "
+    "gamma") {
+  for (const CacheCodeRow& row : kCacheCodes) {
+    const float levels = static_cast<float>(row.max_code), inverse = 1.0f / levels;
+    int wrong = 0;
+    for (int bits = 0; bits < 0x7c00; ++bits) {
+      const float gamma = widen(F16{static_cast<std::uint16_t>(bits)}), near = gamma * inverse;
+      wrong += std::fma(std::fma(-levels, near, gamma), inverse, near) != cache_step(row.bits, gamma);
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("queries: INT8 absmax, or the level of the 4-bit cache code") {
   const std::vector<float> x = gaussian_head(100, 3);
   std::vector<std::int8_t> codes(x.size());
