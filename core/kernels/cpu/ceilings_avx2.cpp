@@ -44,12 +44,10 @@ std::int64_t multiply_add(std::int64_t rounds) {
     Sums sum[kChains] = {};
     __m256i a = _mm256_set1_epi8(1), b = a;
     for (std::int64_t i = 0; i < piece; ++i) {
-      asm("" : "+x"(a), "+x"(b));  // or one product would serve all chains
 #pragma GCC unroll 12
       for (int j = 0; j < kChains; ++j) {
-        __m256i product = _mm256_maddubs_epi16(a, b);
-        asm("" : "+x"(product));
-        sum[j] += Sums(product);
+        asm("" : "+x"(a), "+x"(b));  // or one product would serve all chains
+        sum[j] += Sums(_mm256_maddubs_epi16(a, b));
       }
     }
     for (const Sums& s : sum) total += sum_of(s);
