@@ -3,7 +3,7 @@
 # usage: scripts/check.sh [fast|full]
 #   fast   format, layers, bans, sizes: seconds, builds nothing
 #   full   also clang-tidy, and the torch-free part built and tested alone (core-only) and under the
-#          address, undefined-behaviour and thread sanitizers
+#          address, undefined-behaviour and thread sanitizers; the fuzz targets for a minute each
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/phases.sh
@@ -43,6 +43,7 @@ if [[ $mode == full ]]; then
   check "core-only: without LibTorch" build_and_test core-only
   check "clang-tidy" tidy
   check "asan: address and undefined behaviour" build_and_test asan
+  check "fuzz: packed files for a minute, address sanitizer" build-asan/tests/fuzz/packed_file_fuzz 60
   check "tsan: threads" build_and_test tsan
 fi
 
