@@ -104,10 +104,9 @@ struct FloatRows {
   static A48_INLINE Vector load_float(const float* p) { return Vector::load(p); }
   static A48_INLINE Vector load_float(const quant::F16* p) { return load_f16(p); }
   static A48_INLINE Vector load_first_float(const float* p, int n) { return Vector::load_first(p, n); }
+  /// What follows the row is finite too, and meets zeros of the query and channels that nobody reads.
   static A48_INLINE Vector load_first_float(const quant::F16* p, int n) {
-    quant::F16 all[kWidth] = {};
-    for (int i = 0; i < n; ++i) all[i] = p[i];
-    return load_f16(all);
+    return n == 0 ? Vector::zero() : load_f16(p);
   }
 };
 

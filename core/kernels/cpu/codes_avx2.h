@@ -42,13 +42,17 @@ A48_INLINE Codes load_block(const std::uint8_t* stored, int h) {
 
 template <int kBits>
 A48_INLINE Codes load_rest(const std::uint8_t* stored, int groups, int h) {
+  constexpr std::uint64_t kEach = kBits == 4 ? 0x0f0f0f0f0f0f0f0full : 0x0707070707070707ull;
   __m256i c = _mm256_setzero_si256();
-  for (int g = h; g < groups; g += 2) {
-    std::uint32_t word = 0;
-    std::memcpy(&word, stored + kBits * g, kBits);
-    const std::uint64_t bytes = _pdep_u64(word, kBits == 4 ? 0x0f0f0f0f0f0f0f0full : 0x0707070707070707ull);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const int g = 2 * i + h;
+    if (g >= groups) break;
+    std::uint32_t word;  // three bits: a byte too many, which kEach leaves out
+    std::memcpy(&word, stored + kBits * g, sizeof word);
+    const std::uint64_t bytes = _pdep_u64(word, kEach);
     const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-    c = _mm256_or_si256(c, _mm256_sll_epi32(lanes, _mm_cvtsi32_si128(8 * (g / 2))));
+    c = _mm256_or_si256(c, _mm256_slli_epi32(lanes, 8 * i));
   }
   return {c};
 }

@@ -35,15 +35,19 @@ A48_INLINE Codes load_block(const std::uint8_t* stored, int) {
 
 template <int kBits>
 A48_INLINE Codes load_rest(const std::uint8_t* stored, int groups, int) {
-  __m256i half[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};  // channels 16r + (0 … 7), + (8 … 15)
-  for (int g = 0; g < groups; ++g) {
-    std::uint32_t word = 0;
-    std::memcpy(&word, stored + kBits * g, kBits);
-    const std::uint64_t bytes = _pdep_u64(word, kBits == 4 ? 0x0f0f0f0f0f0f0f0full : 0x0707070707070707ull);
-    const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-    half[g % 2] = _mm256_or_si256(half[g % 2], _mm256_sll_epi32(lanes, _mm_cvtsi32_si128(8 * (g / 2))));
+  constexpr std::uint64_t kEach = kBits == 4 ? 0x0f0f0f0f0f0f0f0full : 0x0707070707070707ull;
+  __m256i low = _mm256_setzero_si256(), high = low;  // channels 16r + (0 … 7), + (8 … 15)
+#pragma GCC unroll 8
+  for (int g = 0; g < 7; ++g) {
+    if (g == groups) break;
+    std::uint32_t word;  // three bits: a byte too many, which kEach leaves out
+    std::memcpy(&word, stored + kBits * g, sizeof word);
+    const std::uint64_t bytes = _pdep_u64(word, kEach);
+    const __m256i lanes = _mm256_slli_epi32(
+        _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes))), 8 * (g / 2));
+    (g % 2 == 0 ? low : high) = _mm256_or_si256(g % 2 == 0 ? low : high, lanes);
   }
-  return {_mm512_inserti64x4(_mm512_castsi256_si512(half[0]), half[1], 1)};
+  return {_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)};
 }
 
 /// Two ways, because the units that shift and permute are few: a permutation looks up the low four bits of

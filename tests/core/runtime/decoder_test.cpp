@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/runtime/synthetic_model.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/errors.h"
 
 // Every allocation of the program is counted, where glibc's own functions stay reachable behind ours.

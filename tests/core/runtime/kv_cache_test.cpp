@@ -11,8 +11,8 @@
 #include "core/config/presets.h"
 #include "core/config/types.h"
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
 #include "tests/support/errors.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {
