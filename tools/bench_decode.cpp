@@ -15,18 +15,22 @@
 #include "core/runtime/decoder.h"
 #include "core/runtime/synthetic_model.h"
 #include "tools/commands.h"
+#include "tools/memory_read.h"
 
 namespace a48::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::int64_t kReadBytes = std::int64_t{128} << 20;  // a measurement of the memory's rate
+
 /// One line of the table: `tokens` tokens after `depth` others, together (prefill) or one by one.
 struct Test {
   int threads;
   std::int64_t tokens, depth;
   bool prefill;
-  std::vector<double> rates;  // tokens/s of each repetition
+  std::vector<double> rates{};  // tokens/s of each repetition
+  std::vector<double> reads{};  // GB/s of memory beside each of them
 
   std::string name() const {
     std::string text = (prefill ? "pp" : "tg") + std::to_string(tokens);
@@ -121,7 +125,15 @@ Json result_of(const runtime::Decoder& model, const Test& test, const BenchDecod
   density["out"] = share.out;
   density["forced"] = options.forced.has_value();
   json["density"] = std::move(density);
-  if (!test.prefill) json["bytes_per_token"] = touched(model, share, test);
+  if (!test.prefill) {
+    json["bytes_per_token"] = touched(model, share, test);
+    // Roofline: the bytes of a token at the rate at which memory was read beside it.
+    std::vector<double> shares;
+    for (std::size_t i = 0; i < test.rates.size(); ++i)
+      shares.push_back(json["bytes_per_token"].at("sum").as_double() * 1e-9 * test.rates[i] / test.reads[i]);
+    json["memory_read_gb_per_s"] = quartile(test.reads, 0.5);
+    json["share_of_memory_read"] = quartile(shares, 0.5);
+  }
   return json;
 }
 
@@ -186,12 +198,16 @@ ExitCode run_bench_decode(const BenchDecodeOptions& options) {
 
   Json all = Json::object();
   all["model"] = description(model, options);
+  std::optional<MemoryRead> memory;
+  if (!options.prefill) memory.emplace(kReadBytes * 4);
   // Round robin, so that a slow drift of the machine hits every test alike; the first round warms up.
   for (int round = -1; round < options.reps; ++round) {
     for (Test& test : tests) {
       set_thread_count(test.threads);
       const double rate = measure(model, test);
-      if (round >= 0) test.rates.push_back(rate);
+      if (round < 0) continue;
+      test.rates.push_back(rate);
+      if (memory) test.reads.push_back(memory->rate(kReadBytes));
     }
     log::progress(concat("round ", round + 1, " of ", options.reps));
   }
@@ -199,7 +215,8 @@ ExitCode run_bench_decode(const BenchDecodeOptions& options) {
   if (!options.json) {
     std::printf("%s\n%-12s %7s %10s %19s", all.at("model").dump().c_str(), "test", "threads", "tokens/s",
                 "quartiles ");
-    std::printf(options.prefill ? "\n" : " %10s %10s   %s\n", "MB/token", "GB/s", "density up/down/out");
+    std::printf(options.prefill ? "\n" : " %10s %10s %7s   %s\n", "MB/token", "GB/s", "/read",
+                "density up/down/out");
   }
   for (const Test& test : tests) {
     Json result = result_of(model, test, options);
