@@ -146,8 +146,9 @@ void print_line(const Json& result) {
               static_cast<long long>(result.at("threads").as_int()), rate.at("median").as_double(),
               rate.at("q1").as_double(), rate.at("q3").as_double());
   if (bytes != nullptr)
-    std::printf(" %10.1f %10.1f   %.3f/%.3f/%.3f", megabytes,
-                megabytes * 1e-3 * rate.at("median").as_double(), density.at("up").as_double(),
+    std::printf(" %10.1f %10.1f %7.2f   %.3f/%.3f/%.3f", megabytes,
+                megabytes * 1e-3 * rate.at("median").as_double(),
+                result.at("share_of_memory_read").as_double(), density.at("up").as_double(),
                 density.at("down").as_double(), density.at("out").as_double());
   std::printf("\n");
 }

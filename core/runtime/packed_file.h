@@ -40,7 +40,8 @@ struct PackedSection {  // for `inspect`
 /// A mapped and checked file; views stay valid as long as it lives.
 class PackedModel {
  public:
-  /// Error(bad_input) names file, rule, section and offset.
+  /// Error(bad_input) names file, rule, section and offset. A small file is used where it is mapped; a large
+  /// one is copied once, to large pages.
   static PackedModel open(const Path& path, Verify verify = Verify::structure);
   /// The same for a file's bytes in memory (64-byte aligned), which must outlive the model.
   static PackedModel of_bytes(std::span<const std::byte> bytes, const std::string& source, Verify verify);
@@ -72,6 +73,7 @@ class PackedModel {
 
   MappedFile file_;
   Buffer<std::byte> buffer_;  // in place of a file
+  PageBuffer pages_;          // likewise, in large pages
   std::string source_, identity_, mode_, tokenizer_kind_;
   std::string_view tokenizer_model_;
   config::Model model_;

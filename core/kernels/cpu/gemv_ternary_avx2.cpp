@@ -2,7 +2,7 @@
 // that is 32 inputs of four outputs, the products of v & 3, v & 15, v & 63 and v are summed:
 //   S0 = r0,  S1 = r0 + 4·r1,  S2 = S1 + 16·r2,  S3 = S2 + 64·r3,
 // so r1 = (S1 − S0)/4 and so on, once a row. INT8 codes would saturate a product with v, so their bit pairs
-// are moved down.
+// are moved down. The layout: core/quant/pack.h.
 #include <immintrin.h>
 
 #include "core/kernels/cpu/entries.h"
