@@ -79,7 +79,8 @@ void check_ternary_padding(const StoredRow& row, std::int64_t byte, int code) {
 void check_ternary_row(const StoredRow& row, const PackedRecord& r, std::int64_t stored) {
   const auto rows = static_cast<std::int64_t>(r.rows), cols = static_cast<std::int64_t>(r.cols);
   if (r.layout == SectionLayout::t2_row4) {
-    for (std::int64_t i = 0; i < row.bytes; ++i)
+    const bool whole = 4 * stored + 4 <= rows;
+    for (std::int64_t i = whole ? cols : 0; i < row.bytes; ++i)
       for (int k = 0; k < 4; ++k)
         if (i >= cols || 4 * stored + k >= rows) check_ternary_padding(row, i, k);
     return;

@@ -137,19 +137,21 @@ TEST_CASE("check 17: all that autograd saves is counted, the log-sum-exp of atte
     const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, random_ids(3, 17, 61));
     INFO(quant::row_of(row.mode).name);
     const std::int64_t norms = layers * (3 * (h + 1) + (g + 1)) + (h + 1);  // input and r; floats per token
-    const std::int64_t attention = layers * 4 * h;                          // q, k, v, output
+    const std::int64_t attention = layers * 3 * h;  // q, k, v; the output is the sub-norm's input
     const std::int64_t gate_up = layers * 2 * g;
     const std::int64_t log_sum_exp = layers * config.num_attention_heads;
     const std::int64_t head_dim = config.head_dim(), positions = config.max_position_embeddings;
-    const std::int64_t rope = 4 * rows + layers * 2 * 4 * positions * (head_dim / 2);  // positions, tables
+    // Positions and tables, which all layers share; ids and targets are int64.
+    const std::int64_t rope = 4 * rows + 2 * 4 * positions * (head_dim / 2);
+    const std::int64_t ids = 8 * rows;
     CHECK(saved.by_name.at("rms_norm") <= 4 * rows * norms);
     CHECK(saved.by_name.at("rope") == rope);
-    CHECK(saved.by_name.at("unnamed") == 4 * rows * log_sum_exp);
+    CHECK(saved.by_name.at("unnamed") == 4 * rows * log_sum_exp + ids);
     CHECK(saved.linear_inputs == layers * rows * (row.inputs + 16));
     CHECK(saved.head == 4 * (rows * h + vocab * h));  // gradients of hidden states and head
     CHECK(saved.weights == layers * (4 * h * h + 3 * h * g) + 4 * (layers * (3 * h + g) + h));
     CHECK(saved.activations ==
-          saved.linear_inputs + rope + 4 * rows * (norms + attention + gate_up + log_sum_exp));
+          saved.linear_inputs + rope + ids + 4 * rows * (norms + attention + gate_up + log_sum_exp));
     CHECK(saved.total == saved.activations + saved.weights + saved.head);
   }
 }
