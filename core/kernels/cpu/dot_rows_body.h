@@ -23,7 +23,7 @@ A48_INLINE void fold_groups(Vector (&group)[kGroups]) {
 
 /// folded[j] = the lanes of dot(x, row[j]), folded to one Vector; sum_each ends the sums. `next`: where rows
 /// that will be read lie without gaps, which are asked for in their order meanwhile (memory likes one stream
-/// better than kSideBySide), or nullptr.
+/// better than kSideBySide) for the second-level cache, or nullptr.
 template <typename W>
 A48_INLINE void dot_side_by_side(const float* x, const W* const (&row)[kSideBySide], std::int64_t width,
                                  Vector* folded, const W* next = nullptr) {
@@ -36,7 +36,7 @@ A48_INLINE void dot_side_by_side(const float* x, const W* const (&row)[kSideBySi
     if (next != nullptr) {
       constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(W));
       for (std::int64_t i = 0; i < kSideBySide * kLanes; i += kLine)
-        __builtin_prefetch(next + k * kSideBySide + i);
+        __builtin_prefetch(next + k * kSideBySide + i, 0, 2);
     }
     for (int g = 0; g < kGroups; ++g) {
       const std::int64_t at = k + g * Vector::kWidth;

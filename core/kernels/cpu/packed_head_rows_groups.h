@@ -16,7 +16,7 @@ namespace a48::kernels::cpu {
 namespace {
 
 constexpr int kHeadRows = 4;                        // vocabulary rows side by side
-constexpr std::int64_t kRowsAhead = 2 * kHeadRows;  // whose bytes are asked for meanwhile, in their order
+constexpr std::int64_t kRowsAhead = 4 * kHeadRows;  // whose bytes are asked for meanwhile, in their order
 constexpr std::int64_t kGroup = quant::kHeadGroup;
 
 template <HeadClass kClass>
@@ -28,9 +28,10 @@ struct GroupLayout {
 
 A48_INLINE __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-/// Memory likes one stream better than four; addresses beyond the end do no harm.
+/// Into the second-level cache: memory likes one stream better than four, and the first level is too small
+/// for what is on its way. Addresses beyond the end do no harm.
 A48_INLINE void prefetch(const void* p, std::int64_t bytes) {
-  for (std::int64_t i = 0; i < bytes; i += 64) _mm_prefetch(static_cast<const char*>(p) + i, _MM_HINT_T0);
+  for (std::int64_t i = 0; i < bytes; i += 64) _mm_prefetch(static_cast<const char*>(p) + i, _MM_HINT_T1);
 }
 
 /// u of the groups of a block.
