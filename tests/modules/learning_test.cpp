@@ -136,15 +136,14 @@ TEST_CASE("check 17: all that autograd saves is counted, the log-sum-exp of atte
     model->set_implementations(config::AttentionImpl::sdpa, config::HeadImpl::gemm);
     const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, random_ids(3, 17, 61));
     INFO(quant::row_of(row.mode).name);
-    const std::int64_t norms = layers * (3 * (h + 1) + (g + 1)) + (h + 1);  // input and r; floats per token
-    const std::int64_t attention = layers * 3 * h;  // q, k, v; the output is the sub-norm's input
+    // Floats per token. Attention's sub-norm reads its output: each storage counts once.
+    const std::int64_t norms = layers * (2 * h + g + 4) + h + 1;  // inputs, and r of every norm
+    const std::int64_t attention = layers * 4 * h;                // q, k, v, output
     const std::int64_t gate_up = layers * 2 * g;
     const std::int64_t log_sum_exp = layers * config.num_attention_heads;
-    const std::int64_t head_dim = config.head_dim(), positions = config.max_position_embeddings;
-    // Positions and tables, which all layers share; ids and targets are int64.
-    const std::int64_t rope = 4 * rows + 2 * 4 * positions * (head_dim / 2);
-    const std::int64_t ids = 8 * rows;
-    CHECK(saved.by_name.at("rms_norm") <= 4 * rows * norms);
+    const std::int64_t tables = 2 * 4 * config.max_position_embeddings * (config.head_dim() / 2);
+    const std::int64_t rope = 4 * rows + tables;  // positions; cos and sin, which all layers share
+    const std::int64_t ids = 8 * rows;            // of the embedding
     CHECK(saved.by_name.at("rope") == rope);
     CHECK(saved.by_name.at("unnamed") == 4 * rows * log_sum_exp + ids);
     CHECK(saved.linear_inputs == layers * rows * (row.inputs + 16));

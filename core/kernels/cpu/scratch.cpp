@@ -7,8 +7,8 @@
 namespace a48::kernels::cpu {
 
 std::byte* thread_scratch(std::int64_t bytes) {
-  // Pages become resident when they are written, so that a generous first block costs nothing, and kernels whose
-  // need grows with the context do not allocate again.
+  // Pages become resident when they are written, so that a generous first block costs nothing, and kernels
+  // whose need grows with the context do not allocate again.
   constexpr std::int64_t kFirstBlock = std::int64_t{16} << 20;
   thread_local PageBuffer block;
   if (block.size() < bytes) {
