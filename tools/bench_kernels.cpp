@@ -24,6 +24,7 @@
 #include "core/quant/math.h"
 #include "core/quant/reference.h"
 #include "tools/commands.h"
+#include "tools/memory_read.h"
 
 namespace a48::tools {
 namespace {
@@ -89,23 +90,15 @@ Json machine() {
 /// What one machine can do with `threads` threads. GB/s, and multiply-adds per second / 1e9.
 class Ceilings {
  public:
-  Ceilings() : loops_(kernels::ceiling_loops(active_isa())), stream_(kStreamBytes, true) {
-    std::memset(stream_.data(), 0x55, kStreamBytes);  // untouched pages are one page
-  }
+  Ceilings() : loops_(kernels::ceiling_loops(active_isa())), memory_(kStreamBytes) {}
 
   /// Reads the next `bytes` of the stream, shared out over the threads.
-  double read_rate(std::int64_t bytes) {
-    const std::int64_t begin = position_;
-    position_ = position_ + 2 * bytes <= kStreamBytes ? position_ + bytes : 0;
-    const double time = seconds_of([&] { read(stream_.data() + begin, bytes); });
-    return static_cast<double>(bytes) / time * 1e-9;
-  }
+  double read_rate(std::int64_t bytes) { return memory_.rate(bytes); }
   double cached_rate() {  // 8 MiB a thread: beyond the second-level cache
     const std::int64_t bytes = 8 * kMiB * thread_count();
-    return 4.0 * static_cast<double>(bytes) / seconds_of([&] {
-             for (int i = 0; i < 4; ++i) read(stream_.data(), bytes);
-           }) *
-           1e-9;
+    double time = 0.0;
+    for (int i = 0; i < 4; ++i) time += memory_.seconds(memory_.data(), bytes);
+    return 4.0 * static_cast<double>(bytes) / time * 1e-9;
   }
   double product_rate() {
     constexpr std::int64_t kRounds = 50000;
@@ -116,18 +109,12 @@ class Ceilings {
     constexpr std::int64_t kRow = 1536, kTimes = 1000;
     const double time = on_each_thread([&] {
       for (int i = 0; i < kTimes; ++i)
-        check_sum(loops_.unpack(stream_.data(), reinterpret_cast<const std::int8_t*>(stream_.data()), kRow));
+        check_sum(loops_.unpack(memory_.data(), reinterpret_cast<const std::int8_t*>(memory_.data()), kRow));
     });
     return static_cast<double>(kRow * kTimes * thread_count()) / time * 1e-9;
   }
 
  private:
-  void read(const std::uint8_t* data, std::int64_t bytes) {
-    constexpr std::int64_t kBlock = 4096;
-    parallel_for(bytes / kBlock, 1, [&](std::int64_t begin, std::int64_t end) {
-      check_sum(static_cast<std::int64_t>(loops_.read(data + begin * kBlock, (end - begin) * kBlock)));
-    });
-  }
   double on_each_thread(const std::function<void()>& work) {
     return seconds_of([&] { parallel_for(thread_count(), 1, [&](std::int64_t, std::int64_t) { work(); }); });
   }
@@ -135,8 +122,7 @@ class Ceilings {
   static void check_sum(std::int64_t sum) { asm volatile("" : : "r"(sum)); }
 
   const kernels::CeilingLoops& loops_;
-  Pages stream_;
-  std::int64_t position_ = 0;
+  MemoryRead memory_;
 };
 
 struct CeilingRow {

@@ -8,7 +8,8 @@
 
 namespace a48::tools {
 
-MemoryRead::MemoryRead(std::int64_t bytes) : loops_(kernels::ceiling_loops(active_isa())), stream_(bytes) {
+MemoryRead::MemoryRead(std::int64_t bytes)
+    : loops_(kernels::ceiling_loops(active_isa())), stream_(bytes, true) {
   // Untouched pages would all be one page of zeros.
   std::memset(stream_.data(), 0x55, static_cast<std::size_t>(stream_.size()));
 }

@@ -11,18 +11,18 @@ namespace a48::tools {
 
 class MemoryRead {
  public:
-  /// Room for `bytes`, far beyond every cache, all of it written once.
+  /// Room for `bytes`, far beyond every cache, in pages of 2 MiB, all of it written once.
   explicit MemoryRead(std::int64_t bytes);
 
   /// GB/s of reading the next `bytes` of it, shared out over the threads.
   double rate(std::int64_t bytes);
-  /// Seconds of reading `bytes` from the beginning, shared out over the threads.
+  /// Seconds of reading `bytes` at `data`, shared out over the threads.
   double seconds(const std::uint8_t* data, std::int64_t bytes) const;
   const std::uint8_t* data() const { return stream_.data(); }
 
  private:
   const kernels::CeilingLoops& loops_;
-  Buffer<std::uint8_t> stream_;
+  PageBuffer stream_;
   std::int64_t position_ = 0;
 };
 

@@ -15,10 +15,6 @@ namespace {
 /// the buffers.
 constexpr std::int64_t kBlockRows = 512;
 
-std::int64_t padded(std::int64_t width) {
-  return (width + kernels::kCodePadding - 1) / kernels::kCodePadding * kernels::kCodePadding;
-}
-
 std::int64_t widest(const config::Model& model) {
   return std::max(model.hidden_size, model.intermediate_size);
 }
@@ -118,7 +114,7 @@ Decoder::~Decoder() = default;
 std::int64_t Decoder::activation_bytes() const {
   const config::Model& m = model_.model();
   const std::int64_t width = 5 * m.hidden_size + 2 * m.kv_heads() * m.head_dim() + 3 * m.intermediate_size;
-  return capacity_ * (width * std::int64_t{sizeof(float)} + padded(widest(m))) +
+  return capacity_ * (width * std::int64_t{sizeof(float)} + padded_width(widest(m))) +
          logits_.size() * std::int64_t{sizeof(float)} + head_codes_.size() +
          2 * rope_.cos.size() * std::int64_t{sizeof(float)};
 }
@@ -132,7 +128,7 @@ void Decoder::make_room(std::int64_t rows) {
     *buffer = Buffer<float>(rows * m.hidden_size);
   for (Buffer<float>* buffer : {&k_, &v_}) *buffer = Buffer<float>(rows * m.kv_heads() * m.head_dim());
   for (Buffer<float>* buffer : {&gate_, &up_, &f_}) *buffer = Buffer<float>(rows * m.intermediate_size);
-  head_codes_ = Buffer<std::int8_t>(rows * padded(m.hidden_size));
+  head_codes_ = Buffer<std::int8_t>(rows * padded_width(m.hidden_size));
   sequence_.reserve(static_cast<std::size_t>(rows));
   position_.reserve(static_cast<std::size_t>(rows));
 }
@@ -183,7 +179,7 @@ Rows<const float> Decoder::feed(std::span<const TokenInput> tokens) {
     const Rows<float> logits{logits_.data() + written * vocabulary, count, vocabulary};
     kernels::packed_head_rows({.x = hidden,
                                .weight = model_.head(),
-                               .codes = {head_codes_.data(), count, padded(width)},
+                               .codes = {head_codes_.data(), count, padded_width(width)},
                                .logits = logits});
     for (std::int64_t r = 0, row = 0; r < rows_; ++r) {
       if (tokens_[static_cast<std::size_t>(r)].wants_logits && !all_finite(logits.row(row++), vocabulary))

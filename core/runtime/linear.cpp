@@ -12,8 +12,6 @@
 namespace a48::runtime {
 namespace {
 
-std::int64_t rounded_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
-
 template <typename T>
 void grow(Buffer<T>& buffer, std::int64_t size) {
   if (buffer.size() >= size) return;
@@ -31,7 +29,7 @@ constexpr int kMostShared = 3;  // q, k, v
 }  // namespace
 
 void QuantizedInput::make_room(std::int64_t rows, std::int64_t width, const InputSlot& slot) {
-  const std::int64_t stride = rounded_up(width, kernels::kCodePadding);
+  const std::int64_t stride = padded_width(width);
   grow(codes_, rows * stride);
   if (width_ != width && codes_.size() > 0)  // the padding of another width may hold codes
     std::memset(codes_.data(), 0, static_cast<std::size_t>(codes_.size()));
@@ -102,7 +100,7 @@ void QuantizedInput::multiply(const kernels::TernaryMatrix& matrix, Rows<float> 
 }
 
 TokenScratch::TokenScratch(std::int64_t width)
-    : index_(width + 8), sums_width_(rounded_up(width, kernels::kCodePadding)), threads_(thread_count()) {
+    : index_(width + 8), sums_width_(padded_width(width)), threads_(thread_count()) {
   sums_ = Buffer<std::int32_t>(threads_ * sums_width_);
 }
 

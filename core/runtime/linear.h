@@ -15,6 +15,11 @@
 
 namespace a48::runtime {
 
+/// Codes of a row of `width`, with the zeros that kernels may read behind them.
+constexpr std::int64_t padded_width(std::int64_t width) {
+  return (width + kernels::kCodePadding - 1) / kernels::kCodePadding * kernels::kCodePadding;
+}
+
 /// How the input of a group of linear layers is quantized.
 struct InputSlot {
   quant::Scheme scheme;

@@ -4,7 +4,7 @@
 
 #include "core/base/buffer.h"
 #include "core/kernels/api.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 namespace {

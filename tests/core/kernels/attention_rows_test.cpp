@@ -4,7 +4,7 @@
 
 #include "core/kernels/cpu/attention_rows.h"
 #include "core/kernels/cpu/entries.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

@@ -7,8 +7,8 @@
 #include "core/kernels/cpu/entries.h"
 #include "core/quant/math.h"
 #include "core/quant/scheme.h"
-#include "tests/core/kernels/kernel_test.h"
 #include "tests/core/kernels/ternary_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 namespace {

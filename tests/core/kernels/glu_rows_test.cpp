@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 namespace {

@@ -1,7 +1,7 @@
 // head_rows on every level: bits of the reference, a double sum within the bound of a dot product,
 // independence of the batch.
 #include "core/kernels/cpu/entries.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "core/kernels/table.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 

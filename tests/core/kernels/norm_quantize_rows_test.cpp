@@ -1,6 +1,6 @@
 // norm_quantize_rows against its two parts, on every level and number of threads.
 #include "core/quant/topk.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 namespace {

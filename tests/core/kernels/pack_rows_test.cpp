@@ -2,7 +2,7 @@
 // by another.
 #include "core/quant/pack.h"
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 namespace {

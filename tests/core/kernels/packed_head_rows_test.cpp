@@ -9,7 +9,7 @@
 #include "core/quant/half.h"
 #include "core/quant/pack.h"
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

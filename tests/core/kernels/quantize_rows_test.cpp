@@ -6,7 +6,7 @@
 #include "core/quant/math.h"
 #include "core/quant/reference.h"
 #include "core/quant/topk.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

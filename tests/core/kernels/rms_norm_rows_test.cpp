@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

@@ -4,7 +4,7 @@
 
 #include "core/kernels/rope_table.h"
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

@@ -5,7 +5,7 @@
 #include "core/base/fmath.h"
 #include "core/quant/math.h"
 #include "core/quant/reference.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {

@@ -12,7 +12,7 @@
 #include "core/quant/pack.h"
 #include "core/quant/reference.h"
 #include "core/quant/scheme.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 

@@ -8,7 +8,7 @@
 
 #include "core/kernels/cuda/memory.h"
 #include "core/kernels/cuda/table_cuda.h"
-#include "tests/core/kernels/kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 namespace a48::test {
 
