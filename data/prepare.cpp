@@ -1,12 +1,11 @@
-// From text files to a folder that training reads: documents, tokenizer, shards of two splits, sidecar. Every
-// file is complete before its name exists, and the sidecar comes last (formats.md 5, 6.1, 6.2). Reading back:
-// shard.cpp.
+// From text files to a folder that training reads: documents (corpus.cpp), tokenizer, shards of two splits,
+// sidecar. Every file is complete before its name exists, and the sidecar comes last (formats.md
+// 5, 6.1, 6.2). Reading back: shard.cpp.
 #include "data/prepare.h"
 
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -17,7 +16,7 @@
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/parallel.h"
-#include "core/base/utf8.h"
+#include "data/corpus.h"
 #include "data/shard.h"
 #include "data/tokenizer.h"
 
@@ -25,7 +24,7 @@ namespace a48::data {
 namespace {
 
 constexpr std::int64_t kDefaultVocab = 4096;
-constexpr std::size_t kFewDocuments = 50;     // below, every document gives its tail to val
+constexpr std::int64_t kFewDocuments = 50;    // below, every document gives its tail to val
 constexpr std::size_t kBatchBytes = 1 << 20;  // of documents that are encoded together
 
 // ---- request
@@ -61,109 +60,13 @@ std::string name_of(const PrepareRequest& request) {
   return name;
 }
 
-// ---- documents
-
-struct Source {
-  std::string name;  // of the file, without its folder
-  MappedFile file;
-  std::string sha256;
-  std::int64_t documents = 0;
-};
-
-struct Corpus {
-  std::vector<Source> sources;
-  std::deque<std::string> decoded;          // texts of JSONL members; text documents are views of the files
-  std::vector<std::string_view> documents;  // never empty
-
-  std::int64_t bytes() const {
-    std::int64_t total = 0;
-    for (const std::string_view document : documents) total += static_cast<std::int64_t>(document.size());
-    return total;
-  }
-};
-
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
-
-void add_document(Corpus& corpus, std::string_view text) {
-  if (is_blank(text)) return;
-  corpus.documents.push_back(text);
-  ++corpus.sources.back().documents;
-}
-
-/// Calls use(line, number) for each line, without its end; numbers start at 1.
-template <typename Use>
-void for_each_line(std::string_view text, const Use& use) {
-  std::int64_t number = 1;
-  for (std::size_t begin = 0; begin < text.size(); ++number) {
-    const std::size_t end = std::min(text.size(), text.find('\n', begin));
-    use(text.substr(begin, end - begin), number);
-    begin = end + 1;
-  }
-}
-
-void add_split_documents(Corpus& corpus, std::string_view text, const std::string& path,
-                         const std::string& separator) {
-  const char* begin = text.data();
-  bool found = false;
-  for_each_line(text, [&](std::string_view line, std::int64_t) {
-    const bool carriage_return = line.ends_with('\r') && !separator.ends_with('\r');
-    if (line.substr(0, line.size() - carriage_return) != separator) return;
-    found = true;
-    add_document(corpus, std::string_view(begin, static_cast<std::size_t>(line.data() - begin)));
-    begin = std::min(line.data() + line.size() + 1, text.data() + text.size());
-  });
-  add_document(corpus, std::string_view(begin, static_cast<std::size_t>(text.data() + text.size() - begin)));
-  if (!found && !text.empty())
-    log::warning(concat(path, ": no line is \"", separator, "\" (--split), so the file is one document"));
-}
-
-void add_json_documents(Corpus& corpus, std::string_view text, const std::string& path,
-                        const std::string& field) {
-  for_each_line(text, [&](std::string_view line, std::int64_t number) {
-    if (is_blank(line)) return;
-    const std::string where = concat(path, ":", number);
-    const Json record = Json::parse(line, path, nullptr, number);
-    const Json* member = record.find(field);
-    A48_CHECK(member != nullptr && member->is_string(), ErrorKind::bad_input, where, ": ",
-              member == nullptr ? "has no member" : "no string in the member", " \"", field,
-              "\"; --field names another");
-    corpus.decoded.push_back(member->as_string());
-    A48_CHECK(corpus.decoded.back().find('\0') == std::string::npos, ErrorKind::bad_input, where,
-              ": the text holds a NUL character");
-    add_document(corpus, corpus.decoded.back());
-  });
-}
-
-Corpus read_corpus(const PrepareRequest& request) {
-  Corpus corpus;
-  for (const std::string& path : request.texts) {
-    A48_CHECK(std::filesystem::exists(path), ErrorKind::bad_input, path, ": no such file");
-    Source& source = corpus.sources.emplace_back();
-    source.name = Path(path).filename().string();
-    source.file = MappedFile(path);
-    const std::span<const std::byte> bytes = source.file.bytes();
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    check_is_text(text, path);
-    source.sha256 = sha256_hex(text);
-    if (!request.field.empty())
-      add_json_documents(corpus, text, path, request.field);
-    else if (!request.split.empty())
-      add_split_documents(corpus, text, path, request.split);
-    else
-      add_document(corpus, text);
-    A48_CHECK(!text.empty(), ErrorKind::bad_input, path, ": holds no text; the file is empty");
-    A48_CHECK(source.documents > 0, ErrorKind::bad_input, path, ": holds no text, only white space",
-              request.split.empty() ? "" : " and separators");
-  }
-  return corpus;
-}
-
 // ---- what is there already
 
 /// Digest of everything that decides the bytes of the result, but for the program's version.
 std::string digest_of(const PrepareRequest& request, const Corpus& corpus) {
   Json facts = Json::array();
-  for (const Source& source : corpus.sources) facts.push_back(Json::Array{source.name, source.sha256});
+  for (const Corpus::Source& source : corpus.sources())
+    facts.push_back(Json::Array{source.name, source.sha256});
   std::string tokenizer = request.tokenizer;
   if (!tokenizer.empty() && tokenizer != "bytes") tokenizer = sha256_file(tokenizer);
   for (const std::string& text :
@@ -242,7 +145,14 @@ Vocabulary make_vocabulary(const PrepareRequest& request, const Corpus& corpus) 
   }
   const std::int64_t size = request.vocab_size > 0 ? request.vocab_size : kDefaultVocab;
   log::info(concat("training a tokenizer of ", size, " pieces on ", corpus.bytes(), " bytes"));
-  const TrainedTokenizer trained = train_sentencepiece(corpus.documents, size);
+  CorpusDocuments documents(corpus);
+  std::optional<Document> document;
+  const auto next_text = [&]() -> std::optional<std::string_view> {
+    document = documents.next();
+    if (!document) return {};
+    return document->text;
+  };
+  const TrainedTokenizer trained = train_sentencepiece_from(next_text, size);
   if (trained.skipped_lines > 0)
     log::warning(concat(
         trained.skipped_lines, " of ", trained.lines,
@@ -416,6 +326,7 @@ Splits write_splits(const PrepareRequest& request, const Corpus& corpus, const r
                     const std::string& name, const std::string& rule) {
   Splits splits{rule, std::make_unique<SplitWriter>(request, name, "train", tokenizer),
                 std::make_unique<SplitWriter>(request, name, "val", tokenizer), 0};
+  std::vector<Document> held;  // what the texts lie in
   std::vector<std::string_view> texts;
   std::vector<SplitWriter*> targets;
   std::size_t waiting = 0, done = 0;
@@ -432,9 +343,12 @@ Splits write_splits(const PrepareRequest& request, const Corpus& corpus, const r
     targets.clear();
     waiting = 0;
   };
-  for (const std::string_view document : corpus.documents) {
-    const Parts parts = rule == "hash" ? split_by_hash(document, request.val_fraction)
-                                       : split_tail(document, request.val_fraction);
+  CorpusDocuments documents(corpus);
+  while (std::optional<Document> document = documents.next()) {
+    const Parts parts = rule == "hash" ? split_by_hash(document->text, request.val_fraction)
+                                       : split_tail(document->text, request.val_fraction);
+    if (texts.empty()) held.clear();
+    held.push_back(std::move(*document));
     for (const auto& [text, target] :
          {std::pair{parts.train, splits.train.get()}, {parts.val, splits.val.get()}}) {
       if (text.empty()) continue;
@@ -451,7 +365,7 @@ Splits write_splits(const PrepareRequest& request, const Corpus& corpus, const r
 /// The rule of formats.md 6.1: by hash, unless there are few documents or the hash gives val too little.
 Splits choose_splits(const PrepareRequest& request, const Corpus& corpus, const runtime::Tokenizer& tokenizer,
                      const std::string& name) {
-  if (corpus.documents.size() >= kFewDocuments) {
+  if (corpus.documents() >= kFewDocuments) {
     Splits splits = write_splits(request, corpus, tokenizer, name, "hash");
     const auto val = static_cast<double>(splits.val->tokens());
     const auto all = val + static_cast<double>(splits.train->tokens());
@@ -465,7 +379,7 @@ Splits choose_splits(const PrepareRequest& request, const Corpus& corpus, const 
 
 Json sources_json(const Corpus& corpus, const std::string& licence) {
   Json list = Json::array();
-  for (const Source& source : corpus.sources) {
+  for (const Corpus::Source& source : corpus.sources()) {
     Json entry = Json::object();
     entry["name"] = source.name;
     entry["licence"] = licence;
@@ -550,22 +464,11 @@ Json commit(const PrepareRequest& request, const Corpus& corpus, const Vocabular
 
 }  // namespace
 
-void check_is_text(std::string_view text, const std::string& path) {
-  const std::size_t nul = text.find('\0');
-  A48_CHECK(nul == std::string_view::npos, ErrorKind::bad_input, path, ": byte ", nul,
-            " is NUL; this is a binary file, not text");
-  const std::size_t wrong = utf8_error(text);
-  A48_CHECK(wrong == std::string_view::npos, ErrorKind::bad_input, path, ": byte ", wrong, " (value ",
-            static_cast<int>(static_cast<unsigned char>(text[wrong == std::string_view::npos ? 0 : wrong])),
-            ") is not UTF-8. If this is text in another encoding: iconv -f latin1 -t utf8 ", path,
-            " > converted.txt");
-}
-
 Json prepare(const PrepareRequest& request) {
   check_request(request);
   const Path out = request.out;
   const std::string name = name_of(request);
-  const Corpus corpus = read_corpus(request);
+  const Corpus corpus(request.texts, {request.split, request.field});
   const std::string digest = digest_of(request, corpus);
   if (const std::optional<Json> sidecar =
           request.force ? std::nullopt : already_prepared(out, name, digest)) {
@@ -583,7 +486,7 @@ Json prepare(const PrepareRequest& request) {
   if (splits.val->tokens() == 0 && request.val_fraction > 0)
     log::warning("the text is too short to give validation a part of it");
   if (splits.lossy_documents > 0)
-    log::warning(concat(splits.lossy_documents, " of ", corpus.documents.size(),
+    log::warning(concat(splits.lossy_documents, " of ", corpus.documents(),
                         " documents do not come back as they were from this tokenizer: it normalizes text"));
 
   return commit(request, corpus, vocabulary, splits, name, digest);

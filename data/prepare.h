@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/base/json.h"
@@ -28,9 +27,6 @@ struct PrepareRequest {
   std::string tool = "a48";  // program and version, noted in the sidecar
   bool force = false;        // replace shards that are there
 };
-
-/// Refuses a NUL byte or bytes that are no UTF-8 by file and offset: Error(bad_input).
-void check_is_text(std::string_view text, const std::string& path);
 
 /// Returns the sidecar that was written, or the one that is there when the same request has already been
 /// carried out.

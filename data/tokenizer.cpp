@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <thread>
 #include <unordered_map>
 
@@ -211,21 +212,19 @@ class SentencePieceTokenizer : public runtime::Tokenizer {
 /// Hands the lines of all documents to the trainer, and counts those that it will skip silently.
 class Lines : public sentencepiece::SentenceIterator {
  public:
-  explicit Lines(const std::vector<std::string_view>& documents) : documents_(documents) { Next(); }
+  explicit Lines(const NextText& next_document) : next_document_(next_document) { Next(); }
   bool done() const override { return done_; }
   const std::string& value() const override { return line_; }
   sentencepiece::util::Status status() const override { return {}; }
   void Next() override {
-    while (document_ < documents_.size()) {
-      const std::string_view document = documents_[document_];
-      if (offset_ >= document.size()) {
-        ++document_;
-        offset_ = 0;
-        continue;
+    for (;;) {
+      if (rest_.empty()) {
+        const std::optional<std::string_view> document = next_document_();
+        if (!document) break;
+        rest_ = *document;
       }
-      const std::size_t end = std::min(document.size(), document.find('\n', offset_));
-      const std::string_view line = document.substr(offset_, end - offset_);
-      offset_ = end + 1;
+      const std::string_view line = rest_.substr(0, rest_.find('\n'));
+      rest_.remove_prefix(std::min(rest_.size(), line.size() + 1));
       if (line.empty()) continue;
       ++lines;
       if (line.size() > kMaxLineBytes || line.find(kReservedSymbol) != std::string_view::npos) {
@@ -241,8 +240,8 @@ class Lines : public sentencepiece::SentenceIterator {
   std::int64_t lines = 0, skipped = 0;
 
  private:
-  const std::vector<std::string_view>& documents_;
-  std::size_t document_ = 0, offset_ = 0;
+  const NextText& next_document_;
+  std::string_view rest_;  // of the document at hand
   std::string line_;
   bool done_ = false;
 };
@@ -282,6 +281,13 @@ std::unique_ptr<runtime::Tokenizer> byte_tokenizer() { return std::make_unique<B
 
 TrainedTokenizer train_sentencepiece(const std::vector<std::string_view>& documents,
                                      std::int64_t vocab_size) {
+  std::size_t taken = 0;
+  return train_sentencepiece_from(
+      [&] { return taken < documents.size() ? std::optional(documents[taken++]) : std::nullopt; },
+      vocab_size);
+}
+
+TrainedTokenizer train_sentencepiece_from(const NextText& next_document, std::int64_t vocab_size) {
   A48_CHECK(vocab_size > kFirstByte + 256, ErrorKind::config, "a vocabulary of ", vocab_size,
             " is too small: 256 bytes, 3 control tokens and the characters of the text need at least 260");
   // num_threads is stored in the model, hence a constant: the same bytes on every machine. BPE training uses
@@ -305,15 +311,21 @@ TrainedTokenizer train_sentencepiece(const std::vector<std::string_view>& docume
       {"vocab_size", std::to_string(vocab_size)},
       {"input_sentence_size", kSampledLines},
       {"num_threads", "1"}};
-  Lines lines(documents);
+  Lines lines(next_document);
   TrainedTokenizer trained;
   sentencepiece::util::Status status;
+  std::exception_ptr failed;  // what reading a document threw
   // The library draws lines from a generator of the calling thread that is seeded once in its life: each
   // training needs a fresh one.
   std::thread([&] {
     sentencepiece::SetRandomGeneratorSeed(kTrainerSeed);
-    status = sentencepiece::SentencePieceTrainer::Train(flags, &lines, &trained.model);
+    try {
+      status = sentencepiece::SentencePieceTrainer::Train(flags, &lines, &trained.model);
+    } catch (...) {
+      failed = std::current_exception();
+    }
   }).join();
+  if (failed) std::rethrow_exception(failed);
   trained.lines = lines.lines;
   trained.skipped_lines = lines.skipped;
   A48_CHECK(trained.lines > trained.skipped_lines, ErrorKind::bad_input,

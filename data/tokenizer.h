@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,5 +35,8 @@ struct TrainedTokenizer {
 /// A BPE model; the same documents give the same bytes on every machine. A vocabulary below 259 + alphabet,
 /// or above what the text can fill, is Error(config) that says the bound.
 TrainedTokenizer train_sentencepiece(const std::vector<std::string_view>& documents, std::int64_t vocab_size);
+/// The same from texts that come one after another, each valid until the next is asked for.
+using NextText = std::function<std::optional<std::string_view>()>;
+TrainedTokenizer train_sentencepiece_from(const NextText& next_document, std::int64_t vocab_size);
 
 }  // namespace a48::data

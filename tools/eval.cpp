@@ -16,6 +16,7 @@
 #include "core/base/temporaries.h"
 #include "core/runtime/score.h"
 #include "core/runtime/sparsity.h"
+#include "data/corpus.h"
 #include "data/loader.h"
 #include "data/tokenizer.h"
 #include "tools/commands.h"

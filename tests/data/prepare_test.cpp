@@ -259,6 +259,44 @@ TEST_CASE("prepare: JSONL takes one member of each line") {
   CHECK_ERROR(prepare(request), ErrorKind::bad_input, "broken.jsonl:2:10: not JSON");
 }
 
+TEST_CASE("prepare: JSONL and the same documents as separated text give equal shards") {
+  const test::TempDir dir;
+  for (const int count : {20, 400}) {  // the tail rule, the hash rule
+    std::string text, records;
+    for (int i = 0; i < count; ++i) {
+      const std::string number = std::to_string(i);
+      text += "First line of " + number + ", a caf\u00e9\nsecond, \"quoted\"\n***\n";
+      records += "{\"id\": " + number + ", \"text\": \"First line of " + number +
+                 ", a caf\\u00e9\\nsecond, \\\"quoted\\\"\\n\"}\n" + (i % 3 == 0 ? " \r\n" : "");
+      if (i % 7 == 0) records += "{\"text\": \" \\n\"}\n";  // blank: no document
+    }
+    put(dir / "set.txt", text);
+    put(dir / "set.jsonl", records);
+    for (const std::int64_t vocabulary : {0, 300}) {
+      INFO(count << " documents, vocabulary " << vocabulary);
+      const std::string tag = std::to_string(count) + "-" + std::to_string(vocabulary);
+      PrepareRequest as_text = request_for(dir / ("text" + tag), {(dir / "set.txt").string()});
+      as_text.val_fraction = 0.1;
+      as_text.shard_tokens = 3000;
+      if (vocabulary > 0) {
+        as_text.tokenizer = "";
+        as_text.vocab_size = vocabulary;
+      }
+      PrepareRequest as_records = as_text;
+      as_text.split = "***";
+      as_records.texts = {(dir / "set.jsonl").string()};
+      as_records.field = "text";
+      as_records.out = (dir / ("jsonl" + tag)).string();
+      const Json sidecar = prepare(as_text);
+      CHECK(prepare(as_records).at("shards") == sidecar.at("shards"));  // with their hashes
+      CHECK(sidecar.at("val").at("rule").as_string() == (count == 20 ? "tail" : "hash"));
+      if (vocabulary > 0)
+        CHECK(read_file(Path(as_text.out) / "tokenizer.model") ==
+              read_file(Path(as_records.out) / "tokenizer.model"));
+    }
+  }
+}
+
 TEST_CASE("prepare: the delimiter stands where it was asked for") {
   const test::TempDir dir;
   put(dir / "t.txt", "ab");
