@@ -7,8 +7,9 @@
 namespace a48::kernels::cpu {
 namespace {
 
+template <int kTokens>
 void row_scaled(const HeadProduct&, std::int64_t token, std::int64_t begin, std::int64_t end);
-template <HeadClass kClass>
+template <HeadClass kClass, int kTokens>
 void group_scaled(const HeadProduct&, std::int64_t token, std::int64_t begin, std::int64_t end);
 
 }  // namespace
@@ -20,13 +21,16 @@ void group_scaled(const HeadProduct&, std::int64_t token, std::int64_t begin, st
 namespace a48::kernels::cpu {
 namespace {
 
+template <int kTokens>
 void row_scaled(const HeadProduct& a, std::int64_t token, std::int64_t begin, std::int64_t end) {
-  const std::int8_t* codes = a.codes.row(token);
   for (std::int64_t v = begin; v < end; ++v) {
     const auto* weight = reinterpret_cast<const std::int8_t*>(a.weight.stored.row(v));
-    std::int32_t sum = 0;
-    for (std::int64_t k = 0; k < a.weight.cols; ++k) sum += codes[k] * weight[k];
-    a.logits.row(token)[v] = static_cast<float>(sum) * (a.step[token] * a.weight.row_scale[v]);
+    for (std::int64_t r = token; r < token + kTokens; ++r) {
+      const std::int8_t* codes = a.codes.row(r);
+      std::int32_t sum = 0;
+      for (std::int64_t k = 0; k < a.weight.cols; ++k) sum += codes[k] * weight[k];
+      a.logits.row(r)[v] = static_cast<float>(sum) * (a.step[r] * a.weight.row_scale[v]);
+    }
   }
 }
 
@@ -43,28 +47,33 @@ void unpack_group(const std::uint8_t* row, std::int64_t group, std::int8_t (&q)[
   }
 }
 
-template <HeadClass kClass>
+template <HeadClass kClass, int kTokens>
 void group_scaled(const HeadProduct& a, std::int64_t token, std::int64_t begin, std::int64_t end) {
   const std::int64_t groups = quant::head_groups(a.weight.cols);
   for (std::int64_t v = begin; v < end; ++v) {
-    Vector lanes = Vector::zero();
+    Vector lanes[kTokens];
+    for (Vector& one : lanes) one = Vector::zero();
     for (std::int64_t g = 0; g < groups; ++g) {
-      const std::int8_t* codes = a.codes.row(token) + g * quant::kHeadGroup;
       std::int8_t q[quant::kHeadGroup];
       unpack_group<kClass>(a.weight.stored.row(v), g, q);
-      Vector sums;
-      for (int l = 0; l < Vector::kWidth; ++l) {
-        std::int32_t sum = 0;
-        for (int i = 4 * l; i < 4 * l + 4; ++i) sum += codes[i] * q[i];
-        sums.v[l] = static_cast<float>(sum);
-      }
       const float scale = quant::widen(quant::F16{a.weight.group_scale.row(v)[g]});
-      lanes = multiply_add(sums, Vector::broadcast(scale), lanes);
+      for (int t = 0; t < kTokens; ++t) {
+        const std::int8_t* codes = a.codes.row(token + t) + g * quant::kHeadGroup;
+        Vector sums;
+        for (int l = 0; l < Vector::kWidth; ++l) {
+          std::int32_t sum = 0;
+          for (int i = 4 * l; i < 4 * l + 4; ++i) sum += codes[i] * q[i];
+          sums.v[l] = static_cast<float>(sum);
+        }
+        lanes[t] = multiply_add(sums, Vector::broadcast(scale), lanes[t]);
+      }
     }
-    for (int half = Vector::kWidth / 2; half > 0; half /= 2) {
-      for (int l = 0; l < half; ++l) lanes.v[l] += lanes.v[l + half];
+    for (int t = 0; t < kTokens; ++t) {
+      for (int half = Vector::kWidth / 2; half > 0; half /= 2) {
+        for (int l = 0; l < half; ++l) lanes[t].v[l] += lanes[t].v[l + half];
+      }
+      a.logits.row(token + t)[v] = lanes[t].v[0] * a.step[token + t];
     }
-    a.logits.row(token)[v] = lanes.v[0] * a.step[token];
   }
 }
 

@@ -6,6 +6,8 @@
 namespace a48::kernels::cpu {
 namespace {
 
+constexpr int kVectorRegisters = 32;
+
 A48_INLINE __m256i dot_of_four(__m256i start, __m256i u, __m256i c) {
   return _mm256_dpbusd_epi32(start, u, c);
 }
@@ -13,34 +15,42 @@ A48_INLINE __m256i dot_of_four(__m256i start, __m256i u, __m256i c) {
 }  // namespace
 }  // namespace a48::kernels::cpu
 
-// Uses dot_of_four.
+// Uses what stands above.
 #include "core/kernels/cpu/packed_head_rows_groups.h"
 
 namespace a48::kernels::cpu {
 namespace {
 
 /// Codes are 0 beyond the width, up to the end of a stored row.
+template <int kTokens>
 void row_scaled(const HeadProduct& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
-  const std::int8_t* codes = a.codes.row(r);
   const std::int64_t bytes = quant::i8_row_bytes(a.weight.cols);
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-  const auto add = [&](__m512i sums, const std::uint8_t* row, std::int64_t k) {
-    const __m512i u = _mm512_xor_si512(_mm512_loadu_si512(row + k), flip);
-    return _mm512_dpbusd_epi32(sums, u, _mm512_loadu_si512(codes + k));
-  };
+  const std::int8_t* codes[kTokens];
+  for (int t = 0; t < kTokens; ++t) codes[t] = a.codes.row(r + t);
   for (std::int64_t v = begin; v < end; ++v) {
     const std::uint8_t* row = a.weight.stored.row(v);
-    __m512i even = _mm512_setzero_si512(), odd = even;
+    __m512i even[kTokens], odd[kTokens];
+    for (int t = 0; t < kTokens; ++t) even[t] = odd[t] = _mm512_setzero_si512();
+    const auto add = [&](__m512i(&sums)[kTokens], std::int64_t k) {
+      const __m512i u = _mm512_xor_si512(_mm512_loadu_si512(row + k), flip);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t)
+        sums[t] = _mm512_dpbusd_epi32(sums[t], u, _mm512_loadu_si512(codes[t] + k));
+    };
     std::int64_t k = 0;
     for (; k + 128 <= bytes; k += 128) {
-      even = add(even, row, k);
-      odd = add(odd, row, k + 64);
+      add(even, k);
+      add(odd, k + 64);
     }
-    if (k < bytes) even = add(even, row, k);
-    const auto sum = static_cast<std::uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(even, odd))) -
-                     128u * static_cast<std::uint32_t>(a.code_sum[r]);
-    a.logits.row(r)[v] =
-        static_cast<float>(static_cast<std::int32_t>(sum)) * (a.step[r] * a.weight.row_scale[v]);
+    if (k < bytes) add(even, k);
+    for (int t = 0; t < kTokens; ++t) {
+      const auto sum =
+          static_cast<std::uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(even[t], odd[t]))) -
+          128u * static_cast<std::uint32_t>(a.code_sum[r + t]);
+      a.logits.row(r + t)[v] =
+          static_cast<float>(static_cast<std::int32_t>(sum)) * (a.step[r + t] * a.weight.row_scale[v]);
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 // Kernel-internal: packed_head_rows for the Vector of the including file (vector_*.h), which also defines the
-// products of integer codes, of one token with the vocabulary rows [begin, end):
-//   row_scaled(product, token, begin, end)                   i8
-//   group_scaled<HeadClass>(product, token, begin, end)      i6, i4
+// products of integer codes, of the tokens [token, token + kTokens) with the vocabulary rows [begin, end):
+//   row_scaled<kTokens>(product, token, begin, end)                   i8
+//   group_scaled<HeadClass, kTokens>(product, token, begin, end)      i6, i4
+// Several tokens share what is read and unpacked of a row; each has its own sums, in the order it has alone.
 // The meaning: packed_head_rows_reference.cpp; floats: head_rows_body.h.
 #pragma once
 
@@ -19,6 +20,15 @@ A48_INLINE void float_product(const HeadProduct& a, std::int64_t begin, std::int
   head_rows_body<W>({a.x, weight, a.logits}, begin, end);
 }
 
+constexpr int kHeadTokens = 4;  // that go together
+
+template <int kTokens>
+void integer_product(const HeadProduct& a, std::int64_t token, std::int64_t begin, std::int64_t end) {
+  if (a.weight.kind == HeadClass::i8) return row_scaled<kTokens>(a, token, begin, end);
+  if (a.weight.kind == HeadClass::i6) return group_scaled<HeadClass::i6, kTokens>(a, token, begin, end);
+  group_scaled<HeadClass::i4, kTokens>(a, token, begin, end);
+}
+
 A48_INLINE void packed_head_rows_body(const HeadProduct& a, std::int64_t begin, std::int64_t end) {
   if (a.weight.kind == HeadClass::f32) return float_product<float>(a, begin, end);
   if (a.weight.kind == HeadClass::bf16) return float_product<quant::Bf16>(a, begin, end);
@@ -26,14 +36,9 @@ A48_INLINE void packed_head_rows_body(const HeadProduct& a, std::int64_t begin, 
   if (chunk < 16) chunk = 16;
   for (std::int64_t v0 = begin; v0 < end; v0 += chunk) {
     const std::int64_t v1 = v0 + chunk < end ? v0 + chunk : end;
-    for (std::int64_t r = 0; r < a.logits.rows; ++r) {
-      if (a.weight.kind == HeadClass::i8)
-        row_scaled(a, r, v0, v1);
-      else if (a.weight.kind == HeadClass::i6)
-        group_scaled<HeadClass::i6>(a, r, v0, v1);
-      else
-        group_scaled<HeadClass::i4>(a, r, v0, v1);
-    }
+    std::int64_t r = 0;
+    for (; r + kHeadTokens <= a.logits.rows; r += kHeadTokens) integer_product<kHeadTokens>(a, r, v0, v1);
+    for (; r < a.logits.rows; ++r) integer_product<1>(a, r, v0, v1);
   }
 }
 

@@ -1,10 +1,11 @@
 // Kernel-internal: logits from I4_ROW and I6_ROW weights (core/quant/pack.h) with 256-bit registers. Lane l
 // of a register is lane l of the product: four inputs of a group of 32. Codes are stored as u = q + bias, and
-// Σ c·q = Σ c·u − bias·Σ c, so the sums start from −bias·Σ c, which is made once a token. Four vocabulary
-// rows go side by side: their sums do not wait for each other, and they share the loads of the token.
+// Σ c·q = Σ c·u − bias·Σ c, so the sums start from −bias·Σ c, which is made once a token. A few vocabulary
+// rows and tokens go side by side: their sums do not wait for each other, rows share the loads of the tokens,
+// and tokens what is unpacked of the rows.
 //
-// The including file defines dot_of_four(start, u, c): start + Σ of four products u·c in each int32 lane, u
-// unsigned and below 64, c signed.
+// The including file defines kVectorRegisters, and dot_of_four(start, u, c): start + Σ of four products u·c
+// in each int32 lane, u unsigned and below 64, c signed.
 #pragma once
 
 #include <immintrin.h>
@@ -15,8 +16,10 @@
 namespace a48::kernels::cpu {
 namespace {
 
-constexpr int kHeadRows = 4;                        // vocabulary rows side by side
-constexpr std::int64_t kRowsAhead = 4 * kHeadRows;  // whose bytes are asked for meanwhile, in their order
+/// Vocabulary rows side by side; with several tokens half of the registers hold sums.
+template <int kTokens>
+constexpr int kHeadRows = kTokens == 1 ? 4 : kVectorRegisters / 2 / kTokens;
+constexpr std::int64_t kRowsAhead = 16;  // whose bytes are asked for meanwhile, in their order
 constexpr std::int64_t kGroup = quant::kHeadGroup;
 
 template <HeadClass kClass>
@@ -52,45 +55,61 @@ A48_INLINE void unpack_block(const std::uint8_t* p, __m256i (&u)[4]) {
   u[3] = join(_mm256_srli_epi16(b, 4), _mm256_srli_epi16(high, 2));
 }
 
-/// What the products of a token share.
+/// What the products of some tokens with some rows share.
+template <int kTokens>
 struct TokenGroups {
-  const std::int8_t* codes;
-  const std::int32_t* start;  // [groups, 8]: −bias·Σ of four codes
+  const std::int8_t* codes[kTokens];
+  const std::int32_t* start;  // [kTokens, groups, 8]: −bias·Σ of four codes
   float* scale;               // [kHeadRows, groups rounded up to 8]: of the rows at work
   std::int64_t groups, scale_stride;
 };
 
-A48_INLINE TokenGroups token_groups(const std::int8_t* codes, std::int64_t groups, int bias) {
-  const std::int64_t stride = (groups + 7) / 8 * 8;
+template <int kTokens>
+A48_INLINE TokenGroups<kTokens> token_groups(const HeadProduct& a, std::int64_t r, int bias) {
+  TokenGroups<kTokens> token;
+  token.groups = quant::head_groups(a.weight.cols);
+  token.scale_stride = (token.groups + 7) / 8 * 8;
+  const std::int64_t starts = kTokens * token.groups * 8, scales = kHeadRows<kTokens> * token.scale_stride;
   auto* start = reinterpret_cast<std::int32_t*>(
-      thread_scratch((groups * 8 + kHeadRows * stride) * static_cast<std::int64_t>(sizeof(float))));
+      thread_scratch((starts + scales) * static_cast<std::int64_t>(sizeof(float))));
+  token.start = start;
+  token.scale = reinterpret_cast<float*>(start + starts);
   const __m256i u = _mm256_set1_epi8(static_cast<char>(bias));
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const __m256i sums = dot_of_four(_mm256_setzero_si256(), u, load_32(codes + g * kGroup));
-    _mm256_store_si256(reinterpret_cast<__m256i*>(start + g * 8),
-                       _mm256_sub_epi32(_mm256_setzero_si256(), sums));
+  for (int t = 0; t < kTokens; ++t) {
+    token.codes[t] = a.codes.row(r + t);
+    for (std::int64_t g = 0; g < token.groups; ++g, start += 8) {
+      const __m256i sums = dot_of_four(_mm256_setzero_si256(), u, load_32(token.codes[t] + g * kGroup));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(start), _mm256_sub_epi32(_mm256_setzero_si256(), sums));
+    }
   }
-  return {codes, start, reinterpret_cast<float*>(start + groups * 8), groups, stride};
+  return token;
 }
 
-/// lanes[j] += products of the first `count` groups of block b.
-template <HeadClass kClass>
-A48_INLINE void add_block(const TokenGroups& token, const std::uint8_t* const (&row)[kHeadRows],
-                          std::int64_t b, int count, __m256 (&lanes)[kHeadRows]) {
+/// lanes[j][t] += products of row j and token t in the first `count` groups of block b.
+template <HeadClass kClass, int kTokens>
+A48_INLINE void add_block(const TokenGroups<kTokens>& token,
+                          const std::uint8_t* const (&row)[kHeadRows<kTokens>], std::int64_t b, int count,
+                          __m256 (&lanes)[kHeadRows<kTokens>][kTokens]) {
   using Layout = GroupLayout<kClass>;
-  __m256i u[kHeadRows][Layout::kGroups];
+  constexpr int kRows = kHeadRows<kTokens>;
+  __m256i u[kRows][Layout::kGroups];
 #pragma GCC unroll 4
-  for (int j = 0; j < kHeadRows; ++j) unpack_block(row[j] + b * Layout::kBytes, u[j]);
+  for (int j = 0; j < kRows; ++j) unpack_block(row[j] + b * Layout::kBytes, u[j]);
 #pragma GCC unroll 4
   for (int i = 0; i < Layout::kGroups; ++i) {
     if (i >= count) break;
     const std::int64_t g = b * Layout::kGroups + i;
-    const __m256i codes = load_32(token.codes + g * kGroup), start = load_32(token.start + g * 8);
+    __m256 scale[kRows];
 #pragma GCC unroll 4
-    for (int j = 0; j < kHeadRows; ++j) {
-      const __m256 sums = _mm256_cvtepi32_ps(dot_of_four(start, u[j][i], codes));
-      lanes[j] =
-          _mm256_fmadd_ps(sums, _mm256_broadcast_ss(token.scale + j * token.scale_stride + g), lanes[j]);
+    for (int j = 0; j < kRows; ++j) scale[j] = _mm256_broadcast_ss(token.scale + j * token.scale_stride + g);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) {
+      const __m256i codes = load_32(token.codes[t] + g * kGroup),
+                    start = load_32(token.start + (t * token.groups + g) * 8);
+#pragma GCC unroll 4
+      for (int j = 0; j < kRows; ++j)
+        lanes[j][t] =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot_of_four(start, u[j][i], codes)), scale[j], lanes[j][t]);
     }
   }
 }
@@ -102,15 +121,16 @@ A48_INLINE float sum_of_lanes(__m256 lanes) {
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
-template <HeadClass kClass>
+template <HeadClass kClass, int kTokens>
 void group_scaled(const HeadProduct& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
   using Layout = GroupLayout<kClass>;
-  const TokenGroups token = token_groups(a.codes.row(r), quant::head_groups(a.weight.cols), Layout::kBias);
+  constexpr int kRows = kHeadRows<kTokens>;
+  const TokenGroups<kTokens> token = token_groups<kTokens>(a, r, Layout::kBias);
   const std::int64_t whole = token.groups / Layout::kGroups;
-  for (std::int64_t v = begin; v < end; v += kHeadRows) {
-    const std::uint8_t* row[kHeadRows];
+  for (std::int64_t v = begin; v < end; v += kRows) {
+    const std::uint8_t* row[kRows];
     const std::uint8_t* next = a.weight.stored.row(v + kRowsAhead);
-    for (int j = 0; j < kHeadRows; ++j) {
+    for (int j = 0; j < kRows; ++j) {
       const std::int64_t n = v + j < end ? v + j : end - 1;
       row[j] = a.weight.stored.row(n);
       const std::uint16_t* scale = a.weight.group_scale.row(n);
@@ -119,16 +139,20 @@ void group_scaled(const HeadProduct& a, std::int64_t r, std::int64_t begin, std:
         _mm256_store_ps(token.scale + j * token.scale_stride + g,
                         _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scale + g))));
     }
-    __m256 lanes[kHeadRows];
-    for (__m256& lane : lanes) lane = _mm256_setzero_ps();
+    __m256 lanes[kRows][kTokens];
+    for (auto& of_row : lanes) {
+      for (__m256& lane : of_row) lane = _mm256_setzero_ps();
+    }
     for (std::int64_t b = 0; b < whole; ++b) {
-      prefetch(next + b * kHeadRows * Layout::kBytes, kHeadRows * Layout::kBytes);
-      add_block<kClass>(token, row, b, Layout::kGroups, lanes);
+      prefetch(next + b * kRows * Layout::kBytes, kRows * Layout::kBytes);
+      add_block<kClass, kTokens>(token, row, b, Layout::kGroups, lanes);
     }
     if (whole * Layout::kGroups < token.groups)
-      add_block<kClass>(token, row, whole, static_cast<int>(token.groups % Layout::kGroups), lanes);
-    for (int j = 0; j < kHeadRows && v + j < end; ++j)
-      a.logits.row(r)[v + j] = sum_of_lanes(lanes[j]) * a.step[r];
+      add_block<kClass, kTokens>(token, row, whole, static_cast<int>(token.groups % Layout::kGroups), lanes);
+    for (int j = 0; j < kRows && v + j < end; ++j) {
+      for (int t = 0; t < kTokens; ++t)
+        a.logits.row(r + t)[v + j] = sum_of_lanes(lanes[j][t]) * a.step[r + t];
+    }
   }
 }
 

@@ -192,6 +192,27 @@ TEST_CASE("E5: a token's packed logits do not depend on its batch") {
   }
 }
 
+TEST_CASE("tokens that share a pass over the rows have the bits they have alone, for any number of both") {
+  constexpr std::int64_t kWidth = 200;  // whole and partial blocks of groups
+  for (const HeadClass kind : {HeadClass::i8, HeadClass::i6, HeadClass::i4}) {
+    for (std::int64_t tokens = 2; tokens <= 9; ++tokens) {
+      const std::int64_t vocabulary = 11 - tokens;
+      const Matrix<float> x = matrix_of(RowKind::gaussian, tokens, kWidth, 1);
+      const StoredHead head(kind, matrix_of(RowKind::gaussian, vocabulary, kWidth, 2));
+      INFO(name_of(kind) << ", tokens " << tokens << ", vocabulary " << vocabulary);
+      on_every_level(
+          [&] {
+            const Matrix<float> together = logits_of(head, x.view());
+            for (std::int64_t r = 0; r < tokens; ++r) {
+              const Matrix<float> one = logits_of(head, {x.row(r), 1, kWidth});
+              CHECK(first_difference(one.row(0), together.row(r), vocabulary) == "");
+            }
+          },
+          1);
+    }
+  }
+}
+
 TEST_CASE("integer heads are near the product of the widened weights: half a step of the INT8 input") {
   constexpr std::int64_t kWidth = 384;
   const Matrix<float> x = matrix_of(RowKind::gaussian, 2, kWidth, 1);
