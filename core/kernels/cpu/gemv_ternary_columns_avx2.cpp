@@ -47,14 +47,13 @@ A48_INLINE void add_widened(std::int32_t* sums, __m128i x) {
 
 /// Adds a block's columns to all sums, and fetches the next block.
 void add_block(const Columns& columns, const Columns& next, std::int64_t bytes, std::int32_t* sums) {
-  Prefetch prefetch{next.block, bytes};
   for (std::int64_t offset = 0; offset < bytes; offset += 32) {
     Sums low[4] = {}, high[4] = {};  // bytes 0 … 7 and 16 … 23; bytes 8 … 15 and 24 … 31
     for (int c = 0; c < columns.block.count; c += 2) {
       std::int16_t pair;
       std::memcpy(&pair, columns.code + c, sizeof pair);
       const __m256i codes = _mm256_set1_epi16(pair);
-      prefetch.next_line();
+      fetch_line(next.block, c + static_cast<int>(offset / 32 % 2), offset);
       const __m256i a = load(columns.block.row[c] + offset), b = load(columns.block.row[c + 1] + offset);
       add_pairs(low, _mm256_unpacklo_epi8(a, b), codes);
       add_pairs(high, _mm256_unpackhi_epi8(a, b), codes);

@@ -49,7 +49,6 @@ A48_INLINE void add_columns(Sums (&sum)[16], const std::uint8_t* const* column, 
 
 /// Adds a block's columns to all sums, and fetches the next block.
 void add_block(const Columns& columns, const Columns& next, std::int64_t bytes, std::int32_t* sums) {
-  Prefetch prefetch{next.block, bytes};
   for (std::int64_t offset = 0; offset < bytes; offset += 64) {
     std::int32_t* kept = sums + 4 * offset;
     Sums sum[16];
@@ -58,7 +57,7 @@ void add_block(const Columns& columns, const Columns& next, std::int64_t bytes, 
     for (int c = 0; c < columns.block.count; c += 4) {
       int quad;
       std::memcpy(&quad, columns.code + c, sizeof quad);
-      for (int i = 0; i < 4; ++i) prefetch.next_line();
+      for (int i = 0; i < 4; ++i) fetch_line(next.block, c + i, offset);
       add_columns(sum, columns.block.row + c, offset, _mm512_set1_epi32(quad));
     }
 #pragma GCC unroll 16

@@ -1,5 +1,5 @@
 // One token × listed T2_ROW rows with maddubs. 32 bytes hold 128 inputs of a row; their bit pairs are moved
-// down one after the other and meet codes that stay in registers while 64 rows are taken in turn, so that a
+// down one after the other and meet codes that stay in registers while some rows are taken in turn, so that a
 // row needs one register of int16 sums, widened before it can overflow.
 #include <immintrin.h>
 
@@ -33,7 +33,6 @@ A48_INLINE void load_codes(__m256i (&x)[4], const std::int8_t* codes) {
 void add_block(const RowBlock& block, const RowBlock& next, std::int64_t bytes, const TokenCodes& input,
                __m256i (&sum)[kRowsTogether]) {
   const std::int64_t pieces = pieces_before_widening(input.max_magnitude) / 2 * 2;
-  Prefetch prefetch{next, bytes};
   for (int i = 0; i < block.count; ++i) sum[i] = _mm256_setzero_si256();
   for (std::int64_t b0 = 0; b0 < bytes; b0 += 32 * pieces) {
     const std::int64_t b1 = bytes - b0 < 32 * pieces ? bytes : b0 + 32 * pieces;
@@ -43,7 +42,7 @@ void add_block(const RowBlock& block, const RowBlock& next, std::int64_t bytes, 
       load_codes(even, input.codes + 4 * b);
       load_codes(odd, input.codes + 4 * b + 128);
       for (int i = 0; i < block.count; ++i) {
-        prefetch.next_line();
+        fetch_line(next, i, b);
         const Sums s = add_piece(partial[i], load(block.row[i] + b), even);
         partial[i] = add_piece(s, load(block.row[i] + b + 32), odd);
       }

@@ -1,5 +1,5 @@
 // One token × listed T2_ROW rows with vpdpbusd. A register of 64 bytes holds 256 inputs of a row; its bit
-// pairs are moved down one after the other and meet codes that stay in registers while 64 rows are taken in
+// pairs are moved down one after the other and meet codes that stay in registers while some rows are taken in
 // turn, so that a row needs one register of sums.
 #include <immintrin.h>
 
@@ -23,13 +23,12 @@ A48_INLINE __m512i codes_of_pair(const std::int8_t* codes, int j) {
 void add_block(const RowBlock& block, const RowBlock& next, std::int64_t bytes, const std::int8_t* codes,
                Sums (&sum)[kRowsTogether]) {
   const __m512i mask = _mm512_set1_epi8(3);
-  Prefetch prefetch{next, bytes};
   for (int i = 0; i < kRowsTogether; ++i) sum[i] = Sums{};
   for (std::int64_t offset = 0; offset < bytes; offset += 64) {
     const __m512i x0 = codes_of_pair(codes + 4 * offset, 0), x1 = codes_of_pair(codes + 4 * offset, 1);
     const __m512i x2 = codes_of_pair(codes + 4 * offset, 2), x3 = codes_of_pair(codes + 4 * offset, 3);
     for (int i = 0; i < block.count; ++i) {
-      prefetch.next_line();
+      fetch_line(next, i, offset);
       const __m512i v = _mm512_loadu_si512(block.row[i] + offset);
       Sums s = multiply_add(sum[i], _mm512_and_si512(v, mask), x0);
       s = multiply_add(s, _mm512_and_si512(_mm512_srli_epi16(v, 2), mask), x1);
