@@ -24,7 +24,7 @@ constexpr int kChunk = kAttentionChunk;
 static_assert(kChunk == quant::kCacheChunk);
 constexpr int kBlock = quant::kCacheBlock;
 constexpr int kWidth = Vector::kWidth;
-constexpr std::int64_t kLine = 64;  // bytes of the cache
+constexpr std::int64_t kLine = 64, kPage = 4096;  // bytes
 /// What fits the registers: four Vectors of value sums for each.
 constexpr int kMostQueries = kWidth == 16 ? 4 : 2;
 
@@ -39,7 +39,7 @@ struct CodeRows {
   std::int64_t row_bytes, ahead, whole_blocks, blocks;
   int rest;  // groups of 8 channels in the last block, 0: it is whole
 
-  CodeRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity) {
+  CodeRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity, std::int64_t) {
     const quant::CacheStream s = quant::cache_stream(kBits, head_dim, capacity, stream);
     rows = s.rows;
     gamma = s.gamma;
@@ -81,10 +81,12 @@ struct FloatRows {
   std::int64_t row_bytes, ahead, whole_blocks, blocks;
   int rest;  // channels in the last block, 0: it is whole
 
-  FloatRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t) {
+  FloatRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity, std::int64_t positions) {
     rows = stream;
     row_bytes = head_dim * std::int64_t{sizeof(T)};
-    ahead = 4096;  // long rows: a page, not what the first-level cache cannot hold
+    // Few rows: the stream that follows, as with codes; many: a page, since the first-level cache does not
+    // hold them all.
+    ahead = positions * row_bytes <= 4 * kPage ? capacity * row_bytes : kPage;
     whole_blocks = head_dim / kBlock;
     rest = static_cast<int>(head_dim % kBlock);
     blocks = whole_blocks + (rest > 0);
@@ -431,9 +433,10 @@ template <bool kInteger, typename Source>
 void attend_unit(const Unit& unit) {
   const AttentionCachePart& part = *unit.part;
   const std::int64_t hd = part.rows.layout.head_dim;
-  const Source keys(unit.keys, hd, kChunk), value_rows(unit.values, hd, kChunk);
+  const int most = unit.count_of(unit.rows * unit.heads - 1);
+  const Source keys(unit.keys, hd, kChunk, most), value_rows(unit.values, hd, kChunk, most);
   // Not looked at where their streams are nullptr.
-  const CodeRows<4> first_key(unit.first_key, hd, 1), first_value(unit.first_value, hd, 1);
+  const CodeRows<4> first_key(unit.first_key, hd, 1, 1), first_value(unit.first_value, hd, 1, 1);
   const CodeRows<4>* const fk = unit.first_key != nullptr ? &first_key : nullptr;
   const CodeRows<4>* const fv = unit.first_value != nullptr ? &first_value : nullptr;
 
@@ -446,7 +449,6 @@ void attend_unit(const Unit& unit) {
   q.weight = q.score + kMostQueries * kChunk;
   q.key_step = q.weight + kMostQueries * kChunk;
   q.value_step = q.key_step + kChunk;
-  const int most = unit.count_of(unit.rows * unit.heads - 1);
   keys.steps(most, q.key_step);
   value_rows.steps(most, q.value_step);
 
