@@ -15,12 +15,12 @@ namespace {
 
 // A block of columns, two an addition, fits int16 sums whatever the codes.
 static_assert(additions_before_widening(2, quant::row_of(quant::Scheme::int8).max_magnitude) >=
-              kRowsTogether / 2);
+              kColumnsTogether / 2);
 
 /// Columns and their codes; an odd count is filled up with code 0.
 struct Columns {
-  RowBlock block;
-  alignas(2) std::int8_t code[kRowsTogether];
+  ColumnBlock block;
+  alignas(2) std::int8_t code[kColumnsTogether];
 
   void take(const TernaryColumnSums& args, std::int64_t begin, std::int64_t end) {
     gather(args.matrix.packed, args.column, begin, end, block);
@@ -76,8 +76,8 @@ void gemv_ternary_columns_avx2(const TernaryColumnSums& args, std::int64_t begin
   Columns blocks[2];
   blocks[0].take(args, begin, end);
   int now = 0;
-  for (std::int64_t i = begin; i < end; i += kRowsTogether, now = 1 - now) {
-    blocks[1 - now].take(args, i + kRowsTogether, end);
+  for (std::int64_t i = begin; i < end; i += kColumnsTogether, now = 1 - now) {
+    blocks[1 - now].take(args, i + kColumnsTogether, end);
     add_block(blocks[now], blocks[1 - now], bytes, args.sums);
   }
 }

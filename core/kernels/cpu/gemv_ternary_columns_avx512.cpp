@@ -15,8 +15,8 @@ namespace {
 
 /// Columns and their codes; a count that is no multiple of 4 is filled up with code 0.
 struct Columns {
-  RowBlock block;
-  alignas(4) std::int8_t code[kRowsTogether];
+  ColumnBlock block;
+  alignas(4) std::int8_t code[kColumnsTogether];
 
   void take(const TernaryColumnSums& args, std::int64_t begin, std::int64_t end) {
     gather(args.matrix.packed, args.column, begin, end, block);
@@ -97,8 +97,8 @@ void gemv_ternary_columns_avx512(const TernaryColumnSums& args, std::int64_t beg
   Columns blocks[2];
   blocks[0].take(args, begin, end);
   int now = 0;
-  for (std::int64_t i = begin; i < end; i += kRowsTogether, now = 1 - now) {
-    blocks[1 - now].take(args, i + kRowsTogether, end);
+  for (std::int64_t i = begin; i < end; i += kColumnsTogether, now = 1 - now) {
+    blocks[1 - now].take(args, i + kColumnsTogether, end);
     add_block(blocks[now], blocks[1 - now], bytes, args.sums);
   }
   for (std::int64_t n = 0; n < 4 * bytes; n += 256) bring_into_order(args.sums + n);
