@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/kernels/cpu/gemm_bf16.h"
 #include "core/kernels/cpu/gemm_ternary.h"
 #include "core/kernels/cpu/scratch.h"
 #include "core/kernels/table.h"
@@ -227,6 +228,100 @@ void gemm_ternary(const GemmTernary& given) {
     return gemm_in_panels(kernel, args);
   parallel_for(args.weight.rows, grain(args.codes.cols),
                [&](std::int64_t begin, std::int64_t end) { kernel.direct(args, begin, end); });
+}
+
+namespace {
+
+/// Rows that are packed at a time, in bytes: bounds the scratch memory.
+constexpr std::int64_t kBf16RowBytes = 8 << 20;
+/// Blocks of rows that one thread multiplies with a panel before another may take over: 256 rows.
+constexpr std::int64_t kBf16TileBlocks = 32;
+/// Multiply-adds worth a thread: some microseconds.
+constexpr std::int64_t kBf16TaskProducts = 1 << 20;
+
+/// Calls body(range) for each block of inputs in turn; once, with an empty one, when there are none.
+template <typename Body>
+void for_each_range(std::int64_t inputs, Body body) {
+  std::int64_t k = 0;
+  do body(InputRange{k, std::min(inputs, k + kBf16Inputs)});
+  while ((k += kBf16Inputs) < inputs);
+}
+
+/// Threads pack the rows, then share out the tiles (panel, block of rows), and pack each panel that they come
+/// to.
+void gemm_bf16_rows(const GemmBf16Kernel& kernel, const GemmBf16& args, std::int64_t inputs) {
+  const std::int64_t pairs = (inputs + 1) / 2;
+  const std::int64_t blocks = (args.c.rows + kBf16Rows - 1) / kBf16Rows;
+  const std::int64_t panels = (args.c.cols + kBf16Outputs - 1) / kBf16Outputs;
+  const std::int64_t tiles_down = (blocks + kBf16TileBlocks - 1) / kBf16TileBlocks;
+  const std::int64_t tiles = tiles_down * panels;
+  const std::int64_t parts = std::clamp<std::int64_t>(args.c.rows * args.c.cols * inputs / kBf16TaskProducts,
+                                                      1, std::min<std::int64_t>(thread_count(), tiles));
+  // Both multiples of 16 words: panels start at lines.
+  const std::int64_t row_words = (blocks * kBf16Rows * pairs + 15) / 16 * 16;
+  const std::int64_t panel_words = kBf16Outputs * pairs;
+  auto* const rows = reinterpret_cast<std::uint32_t*>(
+      cpu::thread_scratch((row_words + parts * panel_words) * std::int64_t{sizeof(std::uint32_t)}));
+  // Block b of the inputs from k on.
+  const auto block_at = [&](InputRange range, std::int64_t b) {
+    return rows + blocks * kBf16Rows * (range.begin / 2) + b * kBf16Rows * range.pairs();
+  };
+  parallel_for((blocks + 1) / 2, grain(2 * kBf16Rows * inputs), [&](std::int64_t begin, std::int64_t end) {
+    for_each_range(inputs, [&](InputRange range) {
+      kernel.pack_rows(args, range, 2 * begin, std::min(blocks, 2 * end), block_at(range, 2 * begin));
+    });
+  });
+  parallel_for(parts, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t part = first; part < last; ++part) {
+      std::uint32_t* const outputs = rows + row_words + part * panel_words;
+      std::int64_t held = -1;
+      for (std::int64_t tile = tiles * part / parts; tile < tiles * (part + 1) / parts; ++tile) {
+        const std::int64_t panel = tile / tiles_down, begin = tile % tiles_down * kBf16TileBlocks;
+        for_each_range(inputs, [&](InputRange range) {
+          std::uint32_t* const words = outputs + range.begin / 2 * kBf16Outputs;
+          if (panel != held) kernel.pack_outputs(args, range, panel, words);
+          kernel.multiply(args, range.pairs(), block_at(range, begin), begin,
+                          std::min(blocks, begin + kBf16TileBlocks), words, panel,
+                          args.accumulate || range.begin > 0);
+        });
+        held = panel;
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void gemm_bf16(const GemmBf16& args) {
+  const std::int64_t rows = args.c.rows, outputs = args.c.cols;
+  const std::int64_t inputs = args.a_transposed ? args.a.rows : args.a.cols;
+  check_view(args.c, rows, outputs, "c");
+  if (args.a_transposed) {
+    check_view(args.a, inputs, rows, "a");
+  } else {
+    check_view(args.a, rows, inputs, "a");
+    A48_ASSERT(args.a_scale == nullptr, "a_scale goes with a transposed a");
+  }
+  if (args.b_packed.data != nullptr) {
+    A48_ASSERT(quant::row_of(args.scheme).storage_bits == 4, "b_packed of", quant::row_of(args.scheme).name);
+    check_view(args.b_packed, inputs, quant::packed4_bytes(outputs), "b_packed");
+  } else if (args.b_codes.data != nullptr) {
+    check_view(args.b_codes, inputs, outputs, "b_codes");
+  } else {
+    check_view(args.b, inputs, outputs, "b");
+  }
+  if (args.c.empty()) return;
+  constexpr std::int64_t kTileRows = kBf16TileBlocks * kBf16Rows;
+  const std::int64_t at_once =
+      std::max<std::int64_t>(1, kBf16RowBytes / (2 * kTileRows * (inputs + 1))) * kTileRows;
+  for (std::int64_t row = 0; row < rows; row += at_once) {
+    GemmBf16 part = args;
+    const std::int64_t count = std::min(at_once, rows - row);
+    part.c = {args.c.row(row), count, outputs, args.c.stride};
+    part.a = args.a_transposed ? Rows<const float>(args.a.data + row, inputs, count, args.a.stride)
+                               : Rows<const float>(args.a.row(row), count, inputs, args.a.stride);
+    gemm_bf16_rows(*table().gemm_bf16, part, inputs);
+  }
 }
 
 namespace {

@@ -108,6 +108,25 @@ struct GemmTernary {
 };
 void gemm_ternary(const GemmTernary& args);
 
+inline constexpr std::int64_t kBf16Inputs = 1024;
+/// c = scale·(a·b), or c + scale·(a·b): the products of backward (numerics.md 4.2). Both operands are rounded
+/// to bf16, once; codes are exact. Products of two bf16 are exact in fp32. Their fp32 sums have one order:
+/// blocks of kBf16Inputs inputs, in each the pairs (k, k + 1) in turn, k + 1 before k; c takes scale times
+/// the sum of a block after the other. Numbers below 2^-126 may count as 0, operands and sums alike.
+struct GemmBf16 {
+  Rows<const float> a;  // [M, I]; [I, M] when `a_transposed`
+  bool a_transposed = false;
+  const float* a_scale = nullptr;  // [I], with a_transposed: a[k, m]·a_scale[k] in fp32 before it is rounded
+  Rows<const float> b;             // [I, N], or one of the next two
+  Rows<const std::int8_t> b_codes;    // [I, N], codes of up to 128
+  Rows<const std::uint8_t> b_packed;  // [I, ceil(N/2)] of `scheme`
+  quant::Scheme scheme = quant::Scheme::int8;
+  float scale = 1.0f;
+  bool accumulate = false;
+  Rows<float> c;  // [M, N]
+};
+void gemm_bf16(const GemmBf16& args);
+
 /// A packed ternary matrix (formats.md 9), used where it lies: stored rows start at multiples of 64 bytes,
 /// and padding holds t = 0. A byte with the invalid code 3 gives some result, never a read out of bounds.
 struct TernaryMatrix {

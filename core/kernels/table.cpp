@@ -42,6 +42,7 @@ KernelTable reference_entries() {
   t.list_positive = cpu::list_positive_reference;
   t.list_codes = cpu::list_codes_reference;
   t.gemm_ternary = &cpu::gemm_ternary_reference;
+  t.gemm_bf16 = &cpu::gemm_bf16_reference;
   return t;
 }
 
@@ -131,6 +132,7 @@ KernelTable avx512_entries() {
   t.list_positive = cpu::list_positive_avx512;
   t.list_codes = cpu::list_codes_avx512;
   t.gemm_ternary = &cpu::gemm_ternary_avx512;
+  if (cpu_has_bf16()) t.gemm_bf16 = &cpu::gemm_bf16_avx512_bf16;  // not on every CPU of the level
 #endif
   return t;
 }
@@ -173,6 +175,7 @@ void for_each_entry(Visit visit) {
   visit("list_positive", &KernelTable::list_positive);
   visit("list_codes", &KernelTable::list_codes);
   visit("gemm_ternary", &KernelTable::gemm_ternary);
+  visit("gemm_bf16", &KernelTable::gemm_bf16);
 }
 
 std::array<KernelTable, kLevels> build() {

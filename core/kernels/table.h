@@ -72,6 +72,7 @@ struct AttentionCachePart {
 };
 
 struct GemmTernaryKernel;
+struct GemmBf16Kernel;
 
 struct KernelTable {
   RangeKernel<StatRows> stat_rows = nullptr;
@@ -99,6 +100,7 @@ struct KernelTable {
   ListKernel<float> list_positive = nullptr;        // x > 0
   ListKernel<std::int8_t> list_codes = nullptr;     // codes other than 0
   const GemmTernaryKernel* gemm_ternary = nullptr;  // several functions and sizes: cpu/gemm_ternary.h
+  const GemmBf16Kernel* gemm_bf16 = nullptr;        // the same: cpu/gemm_bf16.h
 };
 
 /// The table of one level, with holes filled from the levels below.

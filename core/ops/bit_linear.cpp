@@ -4,7 +4,6 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/mul.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -76,32 +75,12 @@ at::Tensor codes_to_save(const at::Tensor& codes, quant::Scheme scheme) {
   return packed;
 }
 
-/// Q of the saved codes, as the operand of dW.
-at::Tensor saved_operand(const at::Tensor& saved, quant::Scheme scheme, std::int64_t width,
-                         BackwardDtype dtype) {
-  if (dtype == BackwardDtype::bf16 && !is_four_bit(scheme)) return operand_of(saved, dtype);
-  at::Tensor q = empty_matrix(saved.size(0), width);
-  kernels::CodesToFloat args{.scheme = scheme, .codes = {}, .packed = {}, .q = rows_of<float>(q)};
-  if (is_four_bit(scheme)) {
-    args.packed = rows_of<const std::uint8_t>(saved);
-  } else {
-    args.codes = rows_of<const std::int8_t>(saved);
-  }
-  kernels::codes_to_float(args);
-  return operand_of(q, dtype);
-}
-
-/// dx = (first ? 0 : dx) + scale·(dy·operand).
-void add_input_gradient(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& operand, double scale,
+/// dx = (first ? 0 : dx) + scale·(dy·codes).
+void add_input_gradient(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& codes, double scale,
                         BackwardDtype dtype) {
   const bool first = !dx.defined();
-  if (first) dx = empty_matrix(dy.size(0), operand.size(1));
-  add_product(dx, dy, operand, scale, !first, dtype);
-}
-
-/// T as an operand of dX.
-at::Tensor weight_operand(const at::Tensor& codes, float alpha, BackwardDtype dtype) {
-  return dtype == BackwardDtype::bf16 ? operand_of(codes, dtype) : codes_as_float({codes, alpha});
+  if (first) dx = empty_matrix(dy.size(0), codes.size(1));
+  add_product(dx, {dy}, {codes, quant::Scheme::ternary, codes.size(1)}, scale, !first, dtype);
 }
 
 std::vector<at::Tensor> masters_of(std::span<const LinearWeight> weights) {
@@ -152,19 +131,19 @@ struct BitLinear : torch::autograd::Function<BitLinear> {
     const std::vector<double> alphas = ctx->saved_data["alphas"].toDoubleVector();
     const std::size_t parts = alphas.size();
 
-    at::Tensor dx, q;
+    at::Tensor dx;
+    RightOperand q;
     variable_list result(1 + parts + 2);  // x, masters, weights, input
     for (std::size_t i = 0; i < parts; ++i) {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = matrix_of(grads[i], "gradient");
       if (ctx->needs_input_grad(0)) {
-        const at::Tensor t = weight_operand(saved[2 + i], static_cast<float>(alphas[i]), dtype);
-        add_input_gradient(dx, dy, t, alphas[i], dtype);
+        add_input_gradient(dx, dy, saved[2 + i], alphas[i], dtype);
       }
       if (ctx->needs_input_grad(1 + i)) {
-        if (!q.defined()) q = saved_operand(saved[0], scheme, sizes.back(), dtype);
-        result[1 + i] = empty_matrix(dy.size(1), q.size(1));
-        add_product(result[1 + i], at::mul(dy, saved[1]).t(), q, 1.0, false, dtype);
+        if (!q.matrix.defined()) q = prepared({saved[0], scheme, sizes.back()}, dtype);
+        result[1 + i] = empty_matrix(dy.size(1), sizes.back());
+        add_product(result[1 + i], {dy, true, saved[1]}, q, 1.0, false, dtype);
       }
     }
     if (dx.defined()) result[0] = dx.view(sizes);
@@ -200,8 +179,7 @@ struct TernaryLinear : torch::autograd::Function<TernaryLinear> {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = matrix_of(grads[i], "gradient");
       if (ctx->needs_input_grad(0)) {
-        const at::Tensor t = weight_operand(saved[1 + i], static_cast<float>(alphas[i]), BackwardDtype::fp32);
-        add_input_gradient(dx, dy, t, alphas[i], BackwardDtype::fp32);
+        add_input_gradient(dx, dy, saved[1 + i], alphas[i], BackwardDtype::fp32);
       }
       if (ctx->needs_input_grad(1 + i)) result[1 + i] = at::mm(dy.t(), x);
     }

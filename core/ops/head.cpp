@@ -40,11 +40,10 @@ struct ExactHead : torch::autograd::Function<ExactHead> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
     const auto dtype = static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt());
-    const at::Tensor dy = operand_of(matrix_of(grads[0], "gradient"), dtype),
-                     x = matrix_of(saved[0], "hidden");
+    const at::Tensor dy = matrix_of(grads[0], "gradient"), x = matrix_of(saved[0], "hidden");
     at::Tensor dx = empty_matrix(x.size(0), x.size(1)), dweight = empty_matrix(dy.size(1), x.size(1));
-    add_product(dx, dy, saved[1], 1.0, false, dtype);
-    add_product(dweight, dy.t(), x, 1.0, false, dtype);
+    add_product(dx, {dy}, {matrix_of(saved[1], "head")}, 1.0, false, dtype);
+    add_product(dweight, {dy, true}, {x}, 1.0, false, dtype);
     return {dx.view(saved[0].sizes()), dweight, at::Tensor()};
   }
 };
@@ -68,7 +67,6 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
     parts.dx = empty_matrix(rows, x.size(1));
     parts.dweight = empty_matrix(vocab, x.size(1));
   }
-  const at::Tensor table = gradients ? operand_of(weight, dtype) : at::Tensor();
   for (std::int64_t begin = 0; begin < rows; begin += rows_per_chunk(vocab)) {
     const std::int64_t count = std::min(rows_per_chunk(vocab), rows - begin);
     const at::Tensor part = x.narrow(0, begin, count);
@@ -80,9 +78,8 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
     log_p.exp_();  // d loss / d logits = p − onehot(target)
     for (std::int64_t r = 0; r < count; ++r) values[r * vocab + label[begin + r]] -= 1.0f;
     at::Tensor dx = parts.dx.narrow(0, begin, count);
-    const at::Tensor dlogits = operand_of(log_p, dtype);
-    add_product(dx, dlogits, table, 1.0, false, dtype);
-    add_product(parts.dweight, dlogits.t(), part, 1.0, begin > 0, dtype);
+    add_product(dx, {log_p}, {weight}, 1.0, false, dtype);
+    add_product(parts.dweight, {log_p, true}, {part}, 1.0, begin > 0, dtype);
   }
   return parts;
 }

@@ -24,6 +24,18 @@ inline double dot_tolerance(std::int64_t n, double sum_of_magnitudes, bool bf16_
   return relative * sum_of_magnitudes;
 }
 
+/// gemm_bf16 over `n` inputs against the exact product of the operands after their rounding to bf16, given
+/// |scale| · sum |a_i b_i| + |c|. Products of two bf16 are exact in fp32 (16 significant bits); each of the n
+/// additions rounds once, and each block of inputs once more when it is scaled and once when it is added.
+inline double bf16_product_tolerance(std::int64_t n, std::int64_t block, double magnitude) {
+  const double roundings = static_cast<double>(n + 2 * ((n + block - 1) / block));
+  return roundings * kUnitRoundoff * (1.0 + roundings * kUnitRoundoff) * magnitude;
+}
+
+/// A sum of n products whose second operands are codes of up to 1, where an operand, each of the n sums and
+/// the result may be taken for 0 when they are below 2^-126, or lose bits below 2^-149 or, as bf16, 2^-133.
+inline double flushed_tolerance(std::int64_t n) { return static_cast<double>(2 * n + 1) * 0x1p-126; }
+
 /// fp32 result of a chain of `operations` correctly rounded operations on positive terms or a single path
 /// of multiplications, divisions and square roots: (1 + u)^k - 1 <= k u (1 + k u).
 inline double chain_tolerance(std::int64_t operations, double magnitude) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/kernels/cpu/gemm_bf16.h"
 #include "core/kernels/cpu/gemm_ternary.h"
 #include "core/kernels/table.h"
 
@@ -55,5 +56,7 @@ ListFunction<float> list_positive_reference, list_positive_portable, list_positi
 ListFunction<std::int8_t> list_codes_reference, list_codes_portable, list_codes_avx2, list_codes_avx512;
 extern const GemmTernaryKernel gemm_ternary_reference, gemm_ternary_portable, gemm_ternary_avx2,
     gemm_ternary_avx512;
+
+extern const GemmBf16Kernel gemm_bf16_reference, gemm_bf16_avx512_bf16;
 
 }  // namespace a48::kernels::cpu

@@ -47,7 +47,7 @@ TEST_CASE("the loss in chunks of rows equals the loss at once, in value and grad
   CHECK(same_bits(ops::head_loss_sum(x, weight, target), loss.detach()));
 }
 
-TEST_CASE("check 14: the head's backward in bf16 stays within three roundings of bf16, sums in fp32") {
+TEST_CASE("check 14: the head's backward in bf16 stays within its two roundings, sums in fp32") {
   const std::int64_t rows = 70, vocab = 40000;  // three chunks of rows
   const at::Tensor target = torch::arange(rows, torch::kLong) * 13;
   const at::Tensor x = normal({rows, 8}, 9), weight = normal({vocab, 8}, 10);
@@ -58,8 +58,10 @@ TEST_CASE("check 14: the head's backward in bf16 stays within three roundings of
     const at::Tensor p = hidden.mm(table.t()).softmax(1);
     const at::Tensor dlogits =
         p.scatter_add(1, target.unsqueeze(1), torch::full({rows, 1}, -1.0, torch::kDouble));
-    // Both operands and the sum are rounded. The fp32 softmax before them is off by far less than a bf16 ulp.
-    const auto bound = [](std::int64_t terms) { return dot_tolerance(terms, 1.0, true) + kUnitRoundoffBf16; };
+    // Both operands are rounded: 2u + u² for the u of bf16. Few of the logits' fp32 errors turn a rounding.
+    const auto bound = [](std::int64_t terms) {
+      return dot_tolerance(terms, 1.0, true) + kUnitRoundoffBf16 * kUnitRoundoffBf16;
+    };
     const auto within = [](const at::Tensor& found, const at::Tensor& wanted, const at::Tensor& allowed) {
       return ((found.to(torch::kDouble) - wanted).abs() <= allowed).all().template item<bool>();
     };
