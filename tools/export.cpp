@@ -19,6 +19,7 @@
 #include "core/runtime/pack_model.h"
 #include "tools/checkpoint_masters.h"
 #include "tools/commands.h"
+#include "tools/model_tokenizer.h"
 
 namespace a48::tools {
 namespace {
@@ -189,6 +190,7 @@ ExitCode run_export(const ExportOptions& options, const ModelOpener& open, const
       runtime::write_packed_model(draft.path, request, std::ref(masters));
   {
     const runtime::PackedModel packed = runtime::PackedModel::open(draft.path, runtime::Verify::full);
+    check_tokenizer(packed);
     compare_codes(packed, masters);
   }
   const Comparison comparison =

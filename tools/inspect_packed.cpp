@@ -2,6 +2,7 @@
 // from. Next: core/runtime/packed_summary.cpp.
 #include "core/runtime/packed_summary.h"
 #include "tools/commands.h"
+#include "tools/model_tokenizer.h"
 
 namespace a48::tools {
 
@@ -10,7 +11,10 @@ Json packed_report(const std::string& path, bool verify) {
       runtime::PackedModel::open(path, verify ? runtime::Verify::full : runtime::Verify::structure);
   Json result = Json::object();
   result["kind"] = "packed model";
-  if (verify) result["verified"] = true;  // open would have thrown
+  if (verify) {
+    check_tokenizer(model);
+    result["verified"] = true;  // or one of the two would have thrown
+  }
   const Json summary = runtime::summary_of(model);
   for (const auto& [key, value] : summary.as_object()) result[key] = value;
   result["config"] = model.config_json();
