@@ -197,6 +197,8 @@ TEST_CASE("inspect and bench train") {
   CHECK(bench.request.preset == "85M");
   CHECK(bench.request.modes == std::vector<std::string>{"none", "a4.8"});
   CHECK(bench.json);
+  CHECK_FALSE(bench.request.bf16_backward);
+  CHECK(parse({"bench", "train", "--bf16-backward"}).bench->request.bf16_backward);
   CHECK(parse({"bench", "train"}).bench->request.modes.size() == 4);
   CHECK(holds(error_of({"bench", "train", "--preset", "85m"}), "did you mean 85M?"));
   CHECK(holds(error_of({"bench", "train", "--modes", "a9"}), "mode a9 is not known"));

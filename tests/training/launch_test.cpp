@@ -5,6 +5,7 @@
 #include "core/base/cpu.h"
 #include "core/config/print.h"
 #include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
 #include "tests/training/tiny_run.h"
 #include "training/scorer.h"
 
@@ -105,6 +106,25 @@ TEST_CASE("K2: a run that falls back sets the damaged folders aside and keeps wh
   CHECK(fs::exists(tiny.checkpoint(7)));
   CHECK(fs::exists(tiny.checkpoint(18).string() + ".superseded"));
   REQUIRE(tiny.train() == ExitCode::done);
+}
+
+TEST_CASE("a shorter run.max_steps on resume is told with both values, once; one behind the run is refused") {
+  TinyRun tiny;
+  REQUIRE(tiny.train_and_stop(5) == ExitCode::stopped);
+  const auto said = [&](const std::string& max_steps) {
+    return stderr_of([&] {
+      log::set_level(log::Level::warning);
+      CHECK(tiny.train_and_stop(1, {"run.max_steps=" + max_steps}) == ExitCode::stopped);
+      log::set_level(log::Level::error);
+    });
+  };
+  CHECK(contains(said("15"),
+                 "warning: run.max_steps is shortened from 20 to 15: 10 steps are left, and "
+                 "learning rate, weight decay and stages follow the shorter run"));
+  CHECK_FALSE(contains(said("15"), "run.max_steps"));
+  const Error error = error_of([&] { tiny.train({"run.max_steps=6"}); });
+  CHECK(error.kind() == ErrorKind::config);
+  CHECK(contains(error.what(), "run.max_steps: 6, but 7 steps are done"));
 }
 
 TEST_CASE("a horizon that moves steps already done into a stage with other data is refused") {

@@ -1,33 +1,9 @@
 #include "core/base/log.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cstdio>
-
-#include "core/base/files.h"
 #include "tests/support/catch.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/stderr_of.h"
 
 namespace a48::test {
-namespace {
-
-/// What `action` writes to stderr, which is a file meanwhile.
-std::string stderr_of(const std::function<void()>& action) {
-  const TempDir dir;
-  std::fflush(stderr);
-  const int saved = dup(STDERR_FILENO);
-  const int file = open((dir / "err").c_str(), O_WRONLY | O_CREAT, 0600);
-  dup2(file, STDERR_FILENO);
-  action();
-  std::fflush(stderr);
-  dup2(saved, STDERR_FILENO);
-  close(saved);
-  close(file);
-  return read_file(dir / "err");
-}
-
-}  // namespace
 
 TEST_CASE("messages go to stderr, as they are, down to the level that is set") {
   CHECK(stderr_of([] {
