@@ -48,7 +48,7 @@ LIBRARIES = {
     r"\w*intrin\.h$|cpuid\.h$": ["core/kernels/cpu", "core/base/cpu.cpp"],
     r"cuda|cub/|mma\.h": ["core/kernels/cuda", "core/ops/bridge_cuda.cpp", "core/base/host_device.h", "tests/cuda_on_host/runtime.cpp", "tests/core/quant/device_headers.cu"],
     r"sentencepiece": ["data/tokenizer.cpp"],
-    r"CLI/": ["tools/cli.cpp"],
+    r"CLI/": ["tools/flags.h"],
     r"httplib\.h": ["tools/serve.cpp"],
     r"catch2/": ["tests/support/catch.h", "tests/main.cpp"],
     r"sanitizer/": ["tests/cuda_on_host"],

@@ -1,7 +1,6 @@
 // `a48 bench decode` and `bench prefill`: tokens per second of a packed model, one sequence at a time, with
 // what each token touched; `bench make-model`: a model of a given shape to measure. Next:
 // core/runtime/decoder.cpp.
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -11,6 +10,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/parallel.h"
+#include "core/base/quartiles.h"
 #include "core/base/rng.h"
 #include "core/runtime/decoder.h"
 #include "core/runtime/synthetic_model.h"
@@ -37,14 +37,6 @@ struct Test {
     return depth > 0 ? text + "@d" + std::to_string(depth) : text;
   }
 };
-
-double quartile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, values.size() - 1);
-  return values[low] + (at - static_cast<double>(low)) * (values[high] - values[low]);
-}
 
 runtime::TokenInput random_token(const runtime::ModelInfo& info, std::int64_t position, bool wants_logits) {
   const std::uint64_t bits = random_bits(stream_of("bench"), 0, static_cast<std::uint64_t>(position));
@@ -112,11 +104,7 @@ Json result_of(const runtime::Decoder& model, const Test& test, const BenchDecod
   Json json = Json::object();
   json["test"] = test.name();
   json["threads"] = test.threads;
-  Json rate = Json::object();
-  rate["median"] = quartile(test.rates, 0.5);
-  rate["q1"] = quartile(test.rates, 0.25);
-  rate["q3"] = quartile(test.rates, 0.75);
-  json["tokens_per_s"] = std::move(rate);
+  json["tokens_per_s"] = Quartiles(test.rates).json();
   json["runs"] = Json::array();
   for (const double r : test.rates) json["runs"].push_back(r);
   Json density = Json::object();
@@ -131,8 +119,8 @@ Json result_of(const runtime::Decoder& model, const Test& test, const BenchDecod
     std::vector<double> shares;
     for (std::size_t i = 0; i < test.rates.size(); ++i)
       shares.push_back(json["bytes_per_token"].at("sum").as_double() * 1e-9 * test.rates[i] / test.reads[i]);
-    json["memory_read_gb_per_s"] = quartile(test.reads, 0.5);
-    json["share_of_memory_read"] = quartile(shares, 0.5);
+    json["memory_read_gb_per_s"] = Quartiles(test.reads).median;
+    json["share_of_memory_read"] = Quartiles(shares).median;
   }
   return json;
 }

@@ -17,6 +17,7 @@
 #include "core/base/cpu.h"
 #include "core/base/json.h"
 #include "core/base/parallel.h"
+#include "core/base/quartiles.h"
 #include "core/base/rng.h"
 #include "core/kernels/api.h"
 #include "core/kernels/ceilings.h"
@@ -68,19 +69,6 @@ class Pages {
  private:
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
-};
-
-struct Quartiles {
-  double q1, median, q3;
-
-  explicit Quartiles(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    const auto at = [&](std::size_t quarter) { return values[(values.size() - 1) * quarter / 4]; };
-    q1 = at(1);
-    median = at(2);
-    q3 = at(3);
-  }
-  Json json() const { return Json::Object{{"median", median}, {"q1", q1}, {"q3", q3}}; }
 };
 
 Json machine() {

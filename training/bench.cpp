@@ -3,15 +3,14 @@
 // clipping, optimizer.
 #include "training/bench.h"
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <map>
 
 #include "core/base/check.h"
 #include "core/base/cpu.h"
 #include "core/base/log.h"
 #include "core/base/parallel.h"
+#include "core/base/quartiles.h"
 #include "core/base/rng.h"
 #include "core/config/types.h"
 #include "core/ops/threads.h"
@@ -53,14 +52,6 @@ at::Tensor mock_batch(Shape shape, std::int64_t vocab) {
                                       static_cast<std::uint64_t>(vocab));
   }
   return ids;
-}
-
-double quantile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 Json bench(const BenchRequest& request) {
@@ -116,23 +107,18 @@ Json bench(const BenchRequest& request) {
   result["tokens"] = shape.batch * shape.sequence;
   const auto none = milliseconds.find("none");
   for (const std::string& name : request.modes) {
-    const std::vector<double>& times = milliseconds[name];
-    const double median = quantile(times, 0.5);
-    Json step = Json::object();
-    step["median"] = median;
-    step["q1"] = quantile(times, 0.25);
-    step["q3"] = quantile(times, 0.75);
+    const Quartiles step(milliseconds[name]);
     model->set_slots(quant::row_of(mode_of_name(name)).slots);
     const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, ids);
     Json mode = Json::object();
-    mode["step_ms"] = step;
-    mode["tokens_per_s"] = 1e3 * static_cast<double>(shape.batch * shape.sequence) / median;
+    mode["step_ms"] = step.json();
+    mode["tokens_per_s"] = 1e3 * static_cast<double>(shape.batch * shape.sequence) / step.median;
     mode["saved_bytes"] = saved.total;
     mode["saved_activation_bytes"] = saved.activations;
     mode["saved_weight_bytes"] = saved.weights;
     mode["saved_head_bytes"] = saved.head;
     mode["saved_linear_input_bytes"] = saved.linear_inputs;
-    mode["ratio"] = none == milliseconds.end() ? Json() : Json(median / quantile(none->second, 0.5));
+    mode["ratio"] = none == milliseconds.end() ? Json() : Json(step.median / Quartiles(none->second).median);
     modes[name] = mode;
   }
   result["modes"] = modes;
