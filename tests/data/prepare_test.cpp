@@ -204,6 +204,35 @@ TEST_CASE("prepare: readers refuse files that disagree with the sidecar") {
   CHECK_ERROR(reopen(), ErrorKind::bad_input, "a48-shards/2");
 }
 
+TEST_CASE("prepare: sidecars of train and val that name different tokenizers are refused") {
+  const test::TempDir dir;
+  const Path both = dir / "both";
+  std::filesystem::create_directory(both);
+  const auto add = [&](const std::string& name, std::int64_t vocab_size) {
+    PrepareRequest request = request_for(dir / name, {kSample});
+    request.name = name;
+    request.vocab_size = vocab_size;
+    if (vocab_size > 0) request.tokenizer = "";
+    request.force = true;
+    prepare(request);
+    for (const std::string& file : files_in(dir / name))
+      std::filesystem::copy_file(dir / name / file, both / file,
+                                 std::filesystem::copy_options::overwrite_existing);
+  };
+  add("one", 0);
+  add("two", 0);
+  CHECK(open_shards(both, "*.bin", 259).shards.size() == 4);
+  check_same_tokenizer(open_shards(both, "one_train_*.bin", 259), open_shards(both, "two_val_*.bin", 259));
+
+  add("two", 350);
+  const ShardSet train = open_shards(both, "one_train_*.bin", 350),
+                 val = open_shards(both, "two_val_*.bin", 350);
+  CHECK_ERROR(check_same_tokenizer(train, val), ErrorKind::bad_input, "two_val_000000.bin",
+              "another tokenizer", train.tokenizer_sha256, val.tokenizer_sha256, "--tokenizer");
+  CHECK_ERROR(open_shards(both, "*_train_*.bin", 350), ErrorKind::bad_input, "two.json", "another sidecar",
+              train.tokenizer_sha256, val.tokenizer_sha256);
+}
+
 TEST_CASE("prepare: many documents go to train or val by their hash, each whole and each once") {
   const test::TempDir dir;
   std::string text;
