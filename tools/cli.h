@@ -1,5 +1,6 @@
-// Flags of every subcommand, their help with an example each, and the nearest flag for a misspelt one (the
-// only user of CLI11 is cli.cpp). What the subcommands do: commands.h.
+// Flags of every subcommand, their help with an example each, and the nearest flag for a misspelt one. What
+// the subcommands do: commands.h. Next: cli.cpp, cli_bench.cpp; both are written in flags.h, the only user of
+// CLI11.
 #pragma once
 
 #include <functional>
