@@ -21,6 +21,14 @@ A48_INLINE __m256i dot_of_four(__m256i start, __m256i u, __m256i c) {
 namespace a48::kernels::cpu {
 namespace {
 
+/// Modulo 2^32; the library's reduction adds signed integers, whose overflow is undefined.
+A48_INLINE std::uint32_t sum_of_integers(__m512i x) {
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1))));
+}
+
 /// Codes are 0 beyond the width, up to the end of a stored row.
 template <int kTokens>
 void row_scaled(const HeadProduct& a, std::int64_t r, std::int64_t begin, std::int64_t end) {
@@ -45,9 +53,8 @@ void row_scaled(const HeadProduct& a, std::int64_t r, std::int64_t begin, std::i
     }
     if (k < bytes) add(even, k);
     for (int t = 0; t < kTokens; ++t) {
-      const auto sum =
-          static_cast<std::uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(even[t], odd[t]))) -
-          128u * static_cast<std::uint32_t>(a.code_sum[r + t]);
+      const auto sum = sum_of_integers(_mm512_add_epi32(even[t], odd[t])) -
+                       128u * static_cast<std::uint32_t>(a.code_sum[r + t]);
       a.logits.row(r + t)[v] =
           static_cast<float>(static_cast<std::int32_t>(sum)) * (a.step[r + t] * a.weight.row_scale[v]);
     }
