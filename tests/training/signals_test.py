@@ -64,6 +64,12 @@ def hashes(run):
     return {event["step"]: event["state_hash"] for event in events(run, "step")}
 
 
+def difference(run, reference):
+    found = hashes(run)
+    other = [step for step in reference if step in found and found[step] != reference[step]]
+    return f"not logged: {sorted(set(reference) - set(found))}, other states: {other}"
+
+
 def logged_step(run):
     """The newest step in the log of a living process, whose last line may still be growing."""
     path = run / "metrics.jsonl"
@@ -84,12 +90,13 @@ def random_stops(a48, config, folder, reference, startup, stops, choose):
     run, hits = folder / "stopped", 0
     targets = sorted(choose.sample(range(1, STEPS - 4), stops))
     for attempt in range(20 * stops):
+        resumed = saved_step(run)
         process = start(a48, "train", config, f"run.dir={run}")
         if hits < stops:
             if attempt % 3 == 0:
-                time.sleep(startup * choose.uniform(0.1, 0.5))
+                time.sleep(startup * choose.uniform(0.2, 0.7))
             else:
-                while process.poll() is None and logged_step(run) < targets[hits]:
+                while process.poll() is None and logged_step(run) < max(targets[hits], resumed + 1):
                     time.sleep(0.002)
                 time.sleep(choose.uniform(0.0, 0.02))
             process.send_signal(signal.SIGTERM)
@@ -106,7 +113,7 @@ def random_stops(a48, config, folder, reference, startup, stops, choose):
         expect(not leftovers, f"SIGTERM number {hits} left {leftovers}")
         if status != STOPPED:
             return hits
-    expect(hashes(run) == reference, "after the SIGTERMs the run's states differ from the straight run's")
+    expect(hashes(run) == reference, "after the SIGTERMs the run's states differ from the straight run's: " + difference(run, reference))
     return hits
 
 
@@ -122,7 +129,7 @@ def random_kills(a48, config, folder, reference, startup, seconds, kills, choose
                f"kill -9 at step {made} found the last checkpoint at {saved_step(run)}")
     status, output = finish(start(a48, "train", config, f"run.dir={run}"))
     expect(status == DONE, f"after kill -9: exit status {status}\n{output}")
-    expect(hashes(run) == reference, "after the kills the run's states differ from the straight run's")
+    expect(hashes(run) == reference, "after the kills the run's states differ from the straight run's: " + difference(run, reference))
     hidden = [p.name for p in (run / "checkpoints").iterdir() if p.name.startswith(".")]
     expect(not hidden, f"left over after the kills: {hidden}")
 
