@@ -148,7 +148,10 @@ void pack_outputs(const GemmBf16& args, InputRange inputs, std::int64_t panel, s
     return k + 1 < inputs.end ? mask : __mmask16{0};
   };
   if (args.b_packed.data != nullptr) {
-    const __m128i table = nibble_table(quant::row_of(args.scheme).kind);
+    // The scheme table is no constant here, and may not be read from a file of one level.
+    constexpr quant::CodeKind kInt4 = quant::row_of(quant::Scheme::int4).kind;
+    constexpr quant::CodeKind kFp4 = quant::row_of(quant::Scheme::fp4).kind;
+    const __m128i table = nibble_table(args.scheme == quant::Scheme::fp4 ? kFp4 : kInt4);
     pack_panel(outputs, inputs, panel, words, [&](std::int64_t k, std::int64_t n, __mmask16 mask) {
       const std::uint8_t* row = args.b_packed.row(k) + n / 2;
       const __mmask16 later = later_mask(k, mask);
