@@ -9,6 +9,12 @@
 
 namespace a48::nn {
 
+ops::RopeTables rope_tables_on(torch::Device device, const config::Model& model) {
+  const ops::RopeTables tables =
+      ops::rope_tables(model.max_position_embeddings, model.head_dim(), model.rope_theta);
+  return {tables.cos.to(device), tables.sin.to(device)};
+}
+
 BitNetAttentionImpl::BitNetAttentionImpl(const config::Model& model, const LayerPlace& place)
     : layer_(place.index),
       heads_(model.num_attention_heads),
@@ -28,29 +34,27 @@ BitNetAttentionImpl::BitNetAttentionImpl(const config::Model& model, const Layer
     attn_sub_norm = register_module("attn_sub_norm", RMSNorm(width, model.rms_norm_eps, place.device));
   o_proj = linear("o_proj", width, width);
   if (!rope_.cos.defined() && !place.device.is_meta()) {
-    rope_ = ops::rope_tables(model.max_position_embeddings, head_dim_, model.rope_theta);
+    rope_ = rope_tables_on(place.device, model);
   }
 }
 
-at::Tensor BitNetAttentionImpl::forward_rows(const at::Tensor& x, const Pass& pass) {
+at::Tensor BitNetAttentionImpl::forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm) {
   runtime::SparsityCounts* counts = pass.counts;
   const std::vector<at::Tensor> qkv =
-      shared_input(x, {q_proj, k_proj, v_proj}, counts ? &counts->qkv : nullptr);
+      shared_input(x, {q_proj, k_proj, v_proj}, counts ? &counts->qkv : nullptr, std::move(norm));
   const at::Tensor q = ops::rope(qkv[0], pass.position, heads_, rope_);     // [R, H·hd]
   const at::Tensor k = ops::rope(qkv[1], pass.position, kv_heads_, rope_);  // [R, KV·hd]
 
   const ops::AttentionShape shape{heads_, kv_heads_, head_dim_, pass.begin};
-  at::Tensor o = pass.cache != nullptr ? pass.cache->attend(layer_, q, k, qkv[2])
+  const at::Tensor o = pass.cache != nullptr ? pass.cache->attend(layer_, q, k, qkv[2])
                  : pass.exact          ? ops::exact_attention(q, k, qkv[2], shape)
                                        : ops::sdpa_attention(q, k, qkv[2], shape);
-  if (attn_sub_norm) o = attn_sub_norm(o);
-  return shared_input(o, {o_proj}, counts ? &counts->out : nullptr).front();
+  return shared_input(o, {o_proj}, counts ? &counts->out : nullptr, attn_sub_norm).front();
 }
 
 at::Tensor BitNetAttentionImpl::forward(const at::Tensor& x, const at::Tensor& mask) {
   const TokenRows rows = token_rows(x.size(0), x.size(1), mask);
-  const Pass pass{
-      .position = rows.position, .begin = rows.begin, .exact = !at::GradMode::is_enabled() || !is_training()};
+  const Pass pass = pass_beside(x, rows, !at::GradMode::is_enabled() || !is_training());
   return spread_rows(forward_rows(gather_rows(x, rows), pass), rows);
 }
 

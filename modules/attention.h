@@ -21,12 +21,14 @@ struct LayerPlace {
   ops::RopeTables rope = {};  // shared by all layers; built by the layer when undefined
 };
 
+ops::RopeTables rope_tables_on(torch::Device device, const config::Model& model);
+
 class BitNetAttentionImpl : public torch::nn::Module {
  public:
   explicit BitNetAttentionImpl(const config::Model& model, const LayerPlace& place = {});
 
-  /// Normed rows [R, D] -> [R, D].
-  at::Tensor forward_rows(const at::Tensor& x, const Pass& pass);
+  /// Rows [R, D], normed first where a norm is given -> [R, D].
+  at::Tensor forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm = nullptr);
   /// [B, T, D], mask [B, T] or undefined -> [B, T, D].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& mask = {});
   void set_slots(const quant::Slots& slots);

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/ops/bit_linear.h"
+#include "core/ops/device.h"
 #include "core/ops/fake_quant.h"
 #include "core/ops/saved_bytes.h"
 #include "core/ops/topk.h"
@@ -24,7 +25,7 @@ std::vector<at::Tensor> float_products(const at::Tensor& x, std::initializer_lis
     zeros->add(input.numel() - input.count_nonzero().item<std::int64_t>(), input.numel());
   std::vector<at::Tensor> outputs;
   for (const BitLinear& layer : layers) {
-    outputs.push_back(at::linear(input, layer->weight));
+    outputs.push_back(at::linear(input, layer->weight.to(input.scalar_type())));
     if (outputs.back().requires_grad()) ops::note_saved(layer->name + "/input", input);
     if (outputs.back().requires_grad()) ops::note_saved(layer->name + "/weight", layer->weight);
   }
@@ -38,13 +39,19 @@ std::vector<ops::LinearWeight> weights_of(std::initializer_list<BitLinear> layer
 }
 
 std::vector<at::Tensor> products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
-                                 const LinearSlot& slot, runtime::ZeroCount* zeros) {
+                                 const LinearSlot& slot, runtime::ZeroCount* zeros, RMSNorm norm) {
+  if (norm && (!slot.ternary_weight || slot.input == quant::Scheme::fp))
+    return products(norm(x), layers, slot, zeros, nullptr);
   if (!slot.ternary_weight) return float_products(x, layers, slot, zeros);
   const std::vector<ops::LinearWeight> weights = weights_of(layers);
   if (slot.input == quant::Scheme::fp) return ops::ternary_linear(kept(x, slot), weights);
   std::int64_t zero_codes = 0;
-  const ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr,
-                               (*layers.begin())->backward()};
+  ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr,
+                         (*layers.begin())->backward()};
+  if (norm) {
+    input.gain = norm->weight;
+    input.eps = norm->eps();
+  }
   std::vector<at::Tensor> outputs = ops::bit_linear(x, weights, input);
   if (zeros != nullptr) zeros->add(zero_codes, x.numel());
   return outputs;
@@ -66,7 +73,8 @@ at::Tensor BitLinearImpl::forward(const at::Tensor& x) {
 
 const ops::TernaryWeight& BitLinearImpl::ternary() {
   const std::int64_t version = weight.is_inference() ? 0 : static_cast<std::int64_t>(weight._version());
-  if (!cache_.defined() || version != cached_version_) {
+  const bool fits = cache_.defined() && ops::on_device(weight) == cache_.padded.defined();
+  if (!fits || version != cached_version_) {
     cache_ = ops::ternarize(weight);
     cached_version_ = version;
   }
@@ -74,8 +82,8 @@ const ops::TernaryWeight& BitLinearImpl::ternary() {
 }
 
 std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,
-                                     runtime::ZeroCount* zeros) {
-  return products(x, layers, (*layers.begin())->slot(), zeros);
+                                     runtime::ZeroCount* zeros, RMSNorm norm) {
+  return products(x, layers, (*layers.begin())->slot(), zeros, std::move(norm));
 }
 
 }  // namespace a48::nn

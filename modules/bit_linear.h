@@ -11,6 +11,7 @@
 #include "core/ops/ternary_weight.h"
 #include "core/quant/scheme.h"
 #include "core/runtime/sparsity.h"
+#include "modules/norm.h"
 
 namespace a48::nn {
 
@@ -52,8 +53,9 @@ class BitLinearImpl : public torch::nn::Module {
 TORCH_MODULE(BitLinear);
 
 /// Several layers on one input, which is quantized once (q, k, v; gate, up). The slot is the first layer's.
-/// `zeros` counts zero input codes where the input is quantized.
+/// `zeros` counts zero input codes where the input is quantized. With a norm, the input is norm(x): the same as
+/// calling it before, and on a GPU one kernel norms and quantizes.
 std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,
-                                     runtime::ZeroCount* zeros = nullptr);
+                                     runtime::ZeroCount* zeros = nullptr, RMSNorm norm = nullptr);
 
 }  // namespace a48::nn

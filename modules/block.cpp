@@ -15,14 +15,13 @@ BitNetBlockImpl::BitNetBlockImpl(const config::Model& model, const LayerPlace& p
 }
 
 at::Tensor BitNetBlockImpl::forward_rows(const at::Tensor& x, const Pass& pass) {
-  const at::Tensor h = x + self_attn->forward_rows(input_layernorm(x), pass);
-  return h + mlp->forward_rows(post_attention_layernorm(h), pass);
+  const at::Tensor h = x + self_attn->forward_rows(x, pass, input_layernorm);
+  return h + mlp->forward_rows(h, pass, post_attention_layernorm);
 }
 
 at::Tensor BitNetBlockImpl::forward(const at::Tensor& x, const at::Tensor& mask) {
   const TokenRows rows = token_rows(x.size(0), x.size(1), mask);
-  const Pass pass{
-      .position = rows.position, .begin = rows.begin, .exact = !at::GradMode::is_enabled() || !is_training()};
+  const Pass pass = pass_beside(x, rows, !at::GradMode::is_enabled() || !is_training());
   return spread_rows(forward_rows(gather_rows(x, rows), pass), rows);
 }
 

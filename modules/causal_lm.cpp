@@ -31,7 +31,7 @@ void check_shapes(const config::Model& m) {
 void check_fits(const config::Model& model, bool with_head, torch::Device device) {
   if (device.is_meta()) return;
   const std::int64_t head = with_head || model.tie_word_embeddings ? 0 : model.vocab_size * model.hidden_size;
-  check_memory(config::total_parameters(model) - head);
+  check_memory(config::total_parameters(model) - head, device);
 }
 
 const config::Model& checked(const config::Model& model, bool with_head, torch::Device device) {
@@ -51,7 +51,7 @@ BitNetModelImpl::BitNetModelImpl(const config::Model& model, torch::Device devic
   layers = register_module("layers", torch::nn::ModuleList());
   LayerPlace place{.device = device};
   if (!device.is_meta()) {
-    place.rope = ops::rope_tables(model.max_position_embeddings, model.head_dim(), model.rope_theta);
+    place.rope = rope_tables_on(device, model);
   }
   for (place.index = 0; place.index < model.num_hidden_layers; ++place.index) {
     place.path = concat("model.layers.", place.index);
@@ -87,11 +87,11 @@ TokenRows BitNetModelImpl::rows_of(const at::Tensor& ids, const at::Tensor& mask
 Pass BitNetModelImpl::pass_of(const TokenRows& rows) const {
   const bool exact =
       !at::GradMode::is_enabled() || !is_training() || attention_ == config::AttentionImpl::exact;
-  return {.position = rows.position, .begin = rows.begin, .exact = exact};
+  return pass_beside(embed_tokens->weight, rows, exact);
 }
 
 at::Tensor BitNetModelImpl::forward_rows(const at::Tensor& ids, const Pass& pass) {
-  at::Tensor x = embed_tokens(ids);  // [R, D]
+  at::Tensor x = embed_tokens(uploaded(ids, device())).to(compute_);  // [R, D]
   for (const auto& layer : *layers) x = layer->as<BitNetBlock>()->forward_rows(x, pass);
   return norm(x);
 }
@@ -161,10 +161,15 @@ bool BitNetForCausalLMImpl::exact_head() const {
 }
 
 at::Tensor BitNetForCausalLMImpl::head(const at::Tensor& hidden) const {
-  return exact_head() ? ops::exact_head(hidden, head_weight(), backward_) : at::linear(hidden, head_weight());
+  return exact_head() ? ops::exact_head(hidden, head_weight(), backward_)
+                      : at::linear(hidden, head_weight().to(hidden.scalar_type()));
 }
 
 at::Tensor BitNetForCausalLMImpl::row_loss(const at::Tensor& hidden, const at::Tensor& target) const {
+  if (target.device() != hidden.device()) {  // looked at here, where that takes no waiting
+    ops::check_targets(target, hidden.size(0), config().vocab_size);
+    return row_loss(hidden, uploaded(target, hidden.device()));
+  }
   if (!exact_head()) return ops::head_loss_sum(hidden, head_weight(), target, backward_);
   ops::check_targets(target, hidden.size(0), config().vocab_size);
   return torch::nn::functional::cross_entropy(
@@ -195,7 +200,8 @@ at::Tensor BitNetForCausalLMImpl::loss(const at::Tensor& ids, const at::Tensor& 
   const at::Tensor targets = gather_rows(labels, rows);
   const at::Tensor counted = targets.ne(kIgnored).nonzero().flatten();  // rows that count
   A48_CHECK(counted.numel() > 0, ErrorKind::config, "labels: no position counts; all are -100 or masked");
-  return row_loss(hidden.index_select(0, counted), targets.index_select(0, counted)) /
+  return row_loss(hidden.index_select(0, uploaded(counted, hidden.device())),
+                  targets.index_select(0, counted)) /
          static_cast<double>(counted.numel());
 }
 

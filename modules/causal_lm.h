@@ -32,19 +32,22 @@ class BitNetModelImpl : public torch::nn::Module {
   /// Initialised from config.seed, in config.mode.
   explicit BitNetModelImpl(const BitNetConfig& config, torch::Device device = torch::kCPU);
 
-  /// ids [B, T] int64, mask [B, T] of 0/1 (1 = real) or undefined -> hidden states [B, T, D] after the final
+  /// ids [B, T] int64 on the CPU or the model's device, mask [B, T] of 0/1 (1 = real) or undefined -> hidden states [B, T, D] after the final
   /// norm, 0 at padding.
   at::Tensor forward(const at::Tensor& ids, const at::Tensor& mask = {});
-  /// ids [R] -> [R, D] after the final norm.
+  /// ids [R] on any device -> [R, D] after the final norm; pass.position is on the model's device.
   at::Tensor forward_rows(const at::Tensor& ids, const Pass& pass);
-  /// How the rows of a batch are computed: exact without gradients and in eval mode, else as set_attention
-  /// says.
+  /// How the rows of a batch are computed: on a CPU exact without gradients and in eval mode, else as
+  /// set_attention says.
   Pass pass_of(const TokenRows& rows) const;
 
   void initialise(std::uint64_t seed);
   void set_slots(const quant::Slots& slots);
   const quant::Slots& slots() const { return slots_; }
   void set_attention(config::AttentionImpl attention) { attention_ = attention; }
+  /// Type of the activations: fp32, or bf16 on a GPU. Masters and gradients stay fp32.
+  void set_compute(at::ScalarType type) { compute_ = type; }
+  torch::Device device() const { return embed_tokens->weight.device(); }
   void weights_changed();
   /// Every BitLinear, in order of its name's place in the model.
   std::vector<BitLinear> linears() const;
@@ -61,6 +64,7 @@ class BitNetModelImpl : public torch::nn::Module {
   config::Model config_;
   quant::Slots slots_;
   config::AttentionImpl attention_ = config::AttentionImpl::sdpa;
+  at::ScalarType compute_ = torch::kFloat;
 };
 TORCH_MODULE(BitNetModel);
 

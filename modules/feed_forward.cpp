@@ -32,14 +32,13 @@ BitNetMLPImpl::BitNetMLPImpl(const config::Model& model, const LayerPlace& place
   down_proj = linear("down_proj", model.intermediate_size, model.hidden_size);
 }
 
-at::Tensor BitNetMLPImpl::forward_rows(const at::Tensor& x, const Pass& pass) {
+at::Tensor BitNetMLPImpl::forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm) {
   runtime::SparsityCounts* counts = pass.counts;
   const std::vector<at::Tensor> gate_up =
-      shared_input(x, {gate_proj, up_proj}, counts ? &counts->gate : nullptr);
+      shared_input(x, {gate_proj, up_proj}, counts ? &counts->gate : nullptr, std::move(norm));
   if (counts != nullptr) count_closed_gates(gate_up[0], kind_, counts->gate_output);
-  at::Tensor f = ops::glu(gate_up[0], gate_up[1], kind_);  // [..., F]
-  if (ffn_sub_norm) f = ffn_sub_norm(f);
-  return shared_input(f, {down_proj}, counts ? &counts->down : nullptr).front();
+  const at::Tensor f = ops::glu(gate_up[0], gate_up[1], kind_);  // [..., F]
+  return shared_input(f, {down_proj}, counts ? &counts->down : nullptr, ffn_sub_norm).front();
 }
 
 void BitNetMLPImpl::set_slots(const quant::Slots& slots) {

@@ -15,8 +15,8 @@ class BitNetMLPImpl : public torch::nn::Module {
 
   /// x [..., D] -> [..., D].
   at::Tensor forward(const at::Tensor& x) { return forward_rows(x, {}); }
-  /// The same on rows [R, D].
-  at::Tensor forward_rows(const at::Tensor& x, const Pass& pass);
+  /// The same on rows [R, D], normed first where a norm is given.
+  at::Tensor forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm = nullptr);
   void set_slots(const quant::Slots& slots);
 
   BitLinear gate_proj{nullptr}, up_proj{nullptr}, down_proj{nullptr};

@@ -13,7 +13,7 @@ std::vector<std::vector<std::int64_t>> BitNetForCausalLMImpl::generate(const at:
                                                                        const GenerateOptions& options) {
   runtime::check_sampler(options.sampler);
   const TokenRows rows = model->rows_of(ids, mask);
-  const at::Tensor real = gather_rows(ids, rows).contiguous();  // [R]
+  const at::Tensor real = gather_rows(ids, rows).to(torch::kCPU).contiguous();  // [R]
   RowModel language_model(
       BitNetForCausalLM(std::dynamic_pointer_cast<BitNetForCausalLMImpl>(shared_from_this())), slots(),
       "generate");

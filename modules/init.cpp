@@ -38,7 +38,10 @@ void initialise(torch::nn::Module& module, const std::string& prefix, const conf
     const bool scaled = model.scaled_init && is_ternary_matrix(name);
     const double std =
         scaled ? 1.0 / std::sqrt(static_cast<double>(parameter.size(1))) : model.initializer_range;
-    fill_normal(parameter, std, seed, stream_of(("init:" + name).c_str()));
+    // The same numbers for every device: made on the CPU.
+    at::Tensor values = parameter.is_cpu() ? parameter : torch::empty(parameter.sizes());
+    fill_normal(values, std, seed, stream_of(("init:" + name).c_str()));
+    if (!parameter.is_cpu()) parameter.copy_(values);
     parameter.unsafeGetTensorImpl()->bump_version();  // written behind autograd's back
   }
 }

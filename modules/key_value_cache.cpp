@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "core/kernels/api.h"
+#include "core/ops/attention.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
 
 namespace a48::nn {
 
@@ -44,6 +46,7 @@ at::Tensor KeyValueCache::append(const std::vector<std::int32_t>& sequence_of_ro
 
 at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k,
                                  const at::Tensor& v) {
+  if (ops::on_device(q)) return attend_on_device(layer, q, k, v);
   const Rows<const float> keys = ops::rows_of<const float>(k), values = ops::rows_of<const float>(v);
   for (std::size_t r = 0; r < row_sequence_.size(); ++r) {
     Store& to = store(layer, row_sequence_[r]);
@@ -64,6 +67,33 @@ at::Tensor KeyValueCache::attend(std::int64_t layer, const at::Tensor& q, const 
                            .kv_heads = kv_heads_,
                            .head_dim = head_dim_,
                            .y = ops::rows_of<float>(y)});
+  return y;
+}
+
+/// Run by run of rows of one sequence, which see what was stored before and each other.
+at::Tensor KeyValueCache::attend_on_device(std::int64_t layer, const at::Tensor& q, const at::Tensor& k,
+                                           const at::Tensor& v) {
+  at::Tensor y = at::empty_like(q);
+  for (std::size_t begin = 0, end = 0; begin < row_sequence_.size(); begin = end) {
+    while (end < row_sequence_.size() && row_sequence_[end] == row_sequence_[begin]) ++end;
+    const auto first_row = static_cast<std::int64_t>(begin), rows = static_cast<std::int64_t>(end - begin);
+    const std::int64_t before = row_position_[begin], after = before + rows;
+    Store& to = store(layer, row_sequence_[begin]);
+    const auto append = [&](at::Tensor& stored, const at::Tensor& added) {
+      if (!stored.defined() || stored.size(0) < after || stored.options().device() != added.device() ||
+          stored.scalar_type() != added.scalar_type()) {
+        at::Tensor larger = at::empty({std::max<std::int64_t>(after, 2 * before), width_}, added.options());
+        if (before > 0) larger.narrow(0, 0, before).copy_(stored.narrow(0, 0, before));
+        stored = larger;
+      }
+      stored.narrow(0, before, rows).copy_(added.narrow(0, first_row, rows));
+    };
+    append(to.keys, k);
+    append(to.values, v);
+    y.narrow(0, first_row, rows)
+        .copy_(ops::attention_of_last(q.narrow(0, first_row, rows), to.keys.narrow(0, 0, after),
+                                      to.values.narrow(0, 0, after), heads_, kv_heads_, head_dim_));
+  }
   return y;
 }
 

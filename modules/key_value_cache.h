@@ -1,5 +1,6 @@
-// Keys and values of every layer and sequence in fp32, and the exact attention over them (numerics.md 5.2,
-// kv_bits 32). Next: core/kernels/api.h (attention_rows).
+// Keys and values of every layer and sequence: in fp32 with the exact attention over them (numerics.md 5.2,
+// kv_bits 32), or on a GPU in the type of the activations with LibTorch's attention. Next: core/kernels/api.h
+// (attention_rows), core/ops/attention.h.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,11 @@ class KeyValueCache {
   struct Store {
     Buffer<float> k, v;
     std::int64_t capacity = 0;  // positions
+    at::Tensor keys, values;    // [positions, width] on a GPU, in place of k and v
   };
   Store& store(std::int64_t layer, std::int32_t sequence);
+  at::Tensor attend_on_device(std::int64_t layer, const at::Tensor& q, const at::Tensor& k,
+                              const at::Tensor& v);
   void reserve(Store& store, std::int64_t used, std::int64_t positions);
 
   std::int64_t layers_, heads_, kv_heads_, head_dim_, width_;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/base/check.h"
+#include "core/ops/gpu.h"
 
 namespace a48::nn {
 namespace {
@@ -67,12 +68,14 @@ std::string byte_size(double bytes) {
 
 std::uint64_t free_memory_bytes() { return std::min(available_in_system(), available_in_group()); }
 
-void check_memory(std::int64_t parameters) {
-  const std::uint64_t needed = static_cast<std::uint64_t>(parameters) * sizeof(float),
-                      free = free_memory_bytes();
+void check_memory(std::int64_t parameters, torch::Device device) {
+  const std::uint64_t needed = static_cast<std::uint64_t>(parameters) * sizeof(float);
+  const std::uint64_t free = device.is_cuda() ? static_cast<std::uint64_t>(ops::gpu_memory().free)
+                                              : free_memory_bytes();
   A48_CHECK(needed <= free, ErrorKind::no_resources, "the model's ", parameters, " weights need ",
             byte_size(static_cast<double>(needed)), " in fp32, ", byte_size(static_cast<double>(free)),
-            " are free; choose a smaller model or a machine with more memory");
+            " are free",
+            device.is_cuda() ? " on the GPU" : "", "; choose a smaller model or a machine with more memory");
 }
 
 }  // namespace a48::nn

@@ -11,6 +11,7 @@ class RMSNormImpl : public torch::nn::Module {
 
   /// x [..., width] -> same shape.
   at::Tensor forward(const at::Tensor& x);
+  double eps() const { return eps_; }
 
   at::Tensor weight;  // gain [width], 1 at first
 

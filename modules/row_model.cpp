@@ -102,15 +102,17 @@ Rows<const float> RowModel::feed(std::span<const runtime::TokenInput> tokens) {
   }
   if (tokens.empty()) return {nullptr, 0, info_.vocab_size};
 
-  const Pass pass{.position = cache_.append(sequence_of_row),
+  const at::Tensor position = cache_.append(sequence_of_row);
+  const Pass pass{.position = uploaded(position, model_->model->device()),
                   .begin = {},
                   .exact = true,
                   .cache = &cache_,
                   .counts = &counts_};
   const at::Tensor hidden = model_->model->forward_rows(ids, pass);  // [R, D]
   const at::Tensor wanted = torch::tensor(wants_logits, torch::kLong);
-  logits_ = ops::exact_head(hidden.index_select(0, wanted), model_->head_weight());
-  check_finite(tokens, pass.position, wanted);
+  logits_ = ops::exact_head(hidden.index_select(0, uploaded(wanted, hidden.device())), model_->head_weight())
+                .to(torch::kCPU);
+  check_finite(tokens, position, wanted);
   return ops::rows_of<const float>(logits_);
 }
 

@@ -2,6 +2,7 @@
 #include "modules/token_rows.h"
 
 #include "core/base/check.h"
+#include "core/ops/device.h"
 
 namespace a48::nn {
 namespace {
@@ -40,15 +41,27 @@ TokenRows token_rows(std::int64_t batch, std::int64_t length, const at::Tensor& 
   return rows;
 }
 
+at::Tensor uploaded(const at::Tensor& tensor, torch::Device device) {
+  if (tensor.device() == device) return tensor;
+  const bool pinned = device.is_cuda() && tensor.is_cpu();  // a copy from other memory waits for the stream
+  return (pinned ? tensor.pin_memory() : tensor).to(device, /*non_blocking=*/pinned);
+}
+
+Pass pass_beside(const at::Tensor& tensor, const TokenRows& rows, bool exact) {
+  return {.position = uploaded(rows.position, tensor.device()),
+          .begin = rows.begin,
+          .exact = exact && !ops::on_device(tensor)};
+}
+
 at::Tensor gather_rows(const at::Tensor& tokens, const TokenRows& rows) {
   const at::Tensor flat = tokens.flatten(0, 1);
-  return rows.place.defined() ? flat.index_select(0, rows.place) : flat;
+  return rows.place.defined() ? flat.index_select(0, uploaded(rows.place, flat.device())) : flat;
 }
 
 at::Tensor spread_rows(const at::Tensor& rows, const TokenRows& where) {
   const at::Tensor flat = where.place.defined()
                               ? torch::zeros({where.batch * where.length, rows.size(1)}, rows.options())
-                                    .index_copy(0, where.place, rows)
+                                    .index_copy(0, uploaded(where.place, rows.device()), rows)
                               : rows;
   return flat.view({where.batch, where.length, rows.size(1)});
 }

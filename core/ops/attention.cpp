@@ -2,6 +2,7 @@
 #include "core/ops/attention.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/matmul.h>
@@ -19,6 +20,7 @@
 #include "core/kernels/api.h"
 #include "core/kernels/cpu/attention_rows.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
 #include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
@@ -142,6 +144,7 @@ at::Tensor grid_places(const AttentionShape& shape, std::int64_t longest) {
 at::Tensor exact_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const AttentionShape& shape) {
   check_shape(q, k, v, shape);
+  A48_CHECK(!on_device(q), ErrorKind::config, "attention in the exact order of the CPU does not exist on a GPU");
   return wants_grad({q, k, v}) ? ExactAttention::apply(q, k, v, shape)
                                : attend(q.detach(), k.detach(), v.detach(), shape);
 }
@@ -154,7 +157,8 @@ at::Tensor sdpa_attention(const at::Tensor& q, const at::Tensor& k, const at::Te
   for (std::size_t s = 0; s + 1 < shape.begin.size(); ++s)
     longest = std::max(longest, shape.begin[s + 1] - shape.begin[s]);
   // Shorter sequences are filled up on the right: under the causal mask no real token sees the filling.
-  const at::Tensor places = grid_places(shape, longest);
+  at::Tensor places = grid_places(shape, longest);
+  if (places.defined()) places = places.to(q.device());
   const auto heads_of = [&](const at::Tensor& rows, std::int64_t heads) {
     const at::Tensor grid =
         places.defined()
@@ -178,6 +182,26 @@ at::Tensor sdpa_attention(const at::Tensor& q, const at::Tensor& k, const at::Te
   if (wants_grad({q, k, v})) note_saved("attention", {queries, keys, values, y});
   const at::Tensor rows = y.transpose(1, 2).reshape({sequences * longest, q.size(1)});
   return places.defined() ? rows.index_select(0, places) : rows;
+}
+
+at::Tensor attention_of_last(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t heads,
+                             std::int64_t kv_heads, std::int64_t head_dim) {
+  const std::int64_t rows = q.size(0), length = k.size(0);
+  const auto heads_of = [&](const at::Tensor& x, std::int64_t count) {  // -> [1, H, ., hd]
+    const at::Tensor split = x.reshape({x.size(0), count, head_dim}).transpose(0, 1);
+    return (count == heads ? split : split.repeat_interleave(heads / count, 0)).unsqueeze(0);
+  };
+  std::optional<at::Tensor> visible;
+  const bool whole = rows == length;
+  if (!whole && rows > 1) {
+    const at::TensorOptions places = at::TensorOptions(q.device()).dtype(at::kLong);
+    visible = at::arange(length, places).unsqueeze(0) <=
+              at::arange(length - rows, length, places).unsqueeze(1);
+  }
+  const at::Tensor y = at::scaled_dot_product_attention(
+      heads_of(q, heads), heads_of(k, kv_heads), heads_of(v, kv_heads), visible, 0.0, /*is_causal=*/whole,
+      static_cast<double>(score_scale(head_dim)));
+  return y.squeeze(0).transpose(0, 1).reshape({rows, q.size(1)});
 }
 
 }  // namespace a48::ops

@@ -10,6 +10,9 @@
 
 #include "core/kernels/api.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
+#include "core/ops/device_linear.h"
+#include "core/ops/rms_norm.h"
 #include "core/ops/saved_bytes.h"
 #include "core/ops/status.h"
 #include "core/quant/topk.h"
@@ -193,6 +196,12 @@ struct TernaryLinear : torch::autograd::Function<TernaryLinear> {
 std::vector<at::Tensor> bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
                                    const LinearInput& input) {
   check_weights(x, weights);
+  if (on_device(x)) return device_bit_linear(x, weights, input);
+  if (input.gain.defined()) {
+    LinearInput normed = input;
+    normed.gain = at::Tensor();
+    return bit_linear(rms_norm(x, input.gain, input.eps), weights, normed);
+  }
   std::vector<at::Tensor> tracked = masters_of(weights);
   tracked.push_back(x);
   if (wants_grad(tracked)) {
@@ -205,6 +214,7 @@ std::vector<at::Tensor> bit_linear(const at::Tensor& x, std::span<const LinearWe
 
 std::vector<at::Tensor> ternary_linear(const at::Tensor& x, std::span<const LinearWeight> weights) {
   check_weights(x, weights);
+  if (on_device(x)) return device_ternary_linear(x, weights);
   std::vector<at::Tensor> tracked = masters_of(weights);
   tracked.push_back(x);
   if (wants_grad(tracked)) {

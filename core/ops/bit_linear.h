@@ -29,6 +29,8 @@ struct LinearInput {
   double keep = 1.0;                   // kept share of TopK; 1 = all
   std::int64_t* zero_codes = nullptr;  // receives += zeros among the input codes; nullptr = not counted
   BackwardDtype backward = BackwardDtype::fp32;
+  at::Tensor gain = {};  // [K]: the input is RMSNorm(x; gain, eps), on a device without a copy of it; undefined: x
+  double eps = 0.0;
 };
 
 /// x [..., K] -> y_i [..., N_i] = float(Q·T_iᵀ)·(d·α_i), Q and d of the quantized input.

@@ -10,6 +10,8 @@
 
 #include "core/kernels/api.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
+#include "core/ops/device_linear.h"
 #include "core/ops/status.h"
 #include "core/ops/ternary_weight.h"
 
@@ -30,6 +32,7 @@ struct FakeQuant : torch::autograd::Function<FakeQuant> {
 }  // namespace
 
 Codes encode(const at::Tensor& x, quant::Scheme scheme) {
+  if (on_device(x)) return device_encode(x, scheme);
   const at::Tensor matrix = matrix_of(x.detach(), "input");
   if (scheme == quant::Scheme::ternary) {
     const TernaryWeight weight = ternarize(matrix);

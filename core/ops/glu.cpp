@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
+#include "core/ops/device_rows.h"
 #include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
@@ -50,6 +52,7 @@ struct Glu : torch::autograd::Function<Glu> {
 at::Tensor glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
   A48_CHECK(gate.sizes() == up.sizes(), ErrorKind::config, "GLU: gate and up differ in shape: ", gate.sizes(),
             " and ", up.sizes());
+  if (on_device(gate)) return device_glu(gate, up, kind);
   return wants_grad({gate, up}) ? Glu::apply(gate, up, kind) : gated(gate.detach(), up.detach(), kind);
 }
 

@@ -3,15 +3,19 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_log_softmax.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "core/kernels/api.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device_views.h"
 #include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
@@ -54,7 +58,7 @@ std::int64_t rows_per_chunk(std::int64_t vocab) {
 }
 
 struct LossParts {
-  double loss = 0.0;
+  at::Tensor loss;  // fp32 scalar
   at::Tensor dx, dweight;  // of the loss; undefined when not asked for
 };
 
@@ -63,6 +67,7 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
   const std::int64_t rows = x.size(0), vocab = weight.size(0);
   const std::int64_t* label = target.data_ptr<std::int64_t>();
   LossParts parts;
+  double loss = 0.0;
   if (gradients) {
     parts.dx = empty_matrix(rows, x.size(1));
     parts.dweight = empty_matrix(vocab, x.size(1));
@@ -73,7 +78,7 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
     at::Tensor log_p = at::_log_softmax(at::mm(part, weight.t()), 1, false);  // [count, V]
     float* values = log_p.data_ptr<float>();
     for (std::int64_t r = 0; r < count; ++r)
-      parts.loss -= static_cast<double>(values[r * vocab + label[begin + r]]);
+      loss -= static_cast<double>(values[r * vocab + label[begin + r]]);
     if (!gradients) continue;
     log_p.exp_();  // d loss / d logits = p − onehot(target)
     for (std::int64_t r = 0; r < count; ++r) values[r * vocab + label[begin + r]] -= 1.0f;
@@ -81,17 +86,59 @@ LossParts loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at
     add_product(dx, {log_p}, {weight}, 1.0, false, dtype);
     add_product(parts.dweight, {log_p, true}, {part}, 1.0, begin > 0, dtype);
   }
+  parts.loss = at::scalar_tensor(loss, at::kFloat);
   return parts;
+}
+
+/// On a device: half a gigabyte of logits, few passes over the weight's gradient.
+std::int64_t device_rows_per_chunk(std::int64_t vocab) {
+  return std::max<std::int64_t>(32, (std::int64_t{1} << 27) / vocab);
+}
+
+/// The same on a device, without waiting for it: logits are sums in fp32 of x's type times the weight in that
+/// type.
+LossParts device_loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target,
+                                bool gradients, BackwardDtype dtype) {
+  const std::int64_t rows = x.size(0), vocab = weight.size(0);
+  const at::ScalarType operand = dtype == BackwardDtype::bf16 ? at::kBFloat16 : at::kFloat;
+  const at::Tensor table = weight.to(x.scalar_type());
+  const at::Tensor table_operand = gradients ? weight.to(operand) : at::Tensor();
+  LossParts parts;
+  if (gradients) {
+    parts.dx = at::empty(x.sizes(), x.options());
+    parts.dweight = at::zeros(weight.sizes(), weight.options());
+  }
+  at::Tensor loss = at::zeros({}, x.options().dtype(at::kDouble));
+  for (std::int64_t begin = 0; begin < rows; begin += device_rows_per_chunk(vocab)) {
+    const std::int64_t count = std::min(device_rows_per_chunk(vocab), rows - begin);
+    const at::Tensor part = x.narrow(0, begin, count), labels = target.narrow(0, begin, count).unsqueeze(1);
+    at::Tensor log_p = at::_log_softmax(device().product(part, table.t()), 1, false);  // [count, V]
+    loss.sub_(log_p.gather(1, labels).sum(at::kDouble));
+    if (!gradients) continue;
+    log_p.exp_();
+    log_p.scatter_(1, labels, log_p.gather(1, labels) - 1.0);
+    const at::Tensor dlogits = log_p.to(operand);
+    parts.dx.narrow(0, begin, count).copy_(device().product(dlogits, table_operand));
+    parts.dweight.add_(device().product(dlogits.t(), part.to(operand)));
+  }
+  parts.loss = loss.to(at::kFloat);
+  return parts;
+}
+
+LossParts loss_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target, bool gradients,
+                  BackwardDtype dtype) {
+  if (on_device(x))
+    return device_loss_in_chunks(device_matrix(x, "hidden"), weight.detach(), target, gradients, dtype);
+  return loss_in_chunks(matrix_of(x, "hidden"), matrix_of(weight, "head"), target, gradients, dtype);
 }
 
 struct HeadLoss : torch::autograd::Function<HeadLoss> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& target, BackwardDtype dtype) {
-    const LossParts parts =
-        loss_in_chunks(matrix_of(x, "hidden"), matrix_of(weight, "head"), target, true, dtype);
+    const LossParts parts = loss_of(x, weight, target, true, dtype);
     ctx->save_for_backward({parts.dx, parts.dweight});
     note_saved("head", {parts.dx, parts.dweight});
-    return at::scalar_tensor(parts.loss, at::kFloat);
+    return parts.loss;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
@@ -99,11 +146,20 @@ struct HeadLoss : torch::autograd::Function<HeadLoss> {
   }
 };
 
+/// fp32 logits, sums in fp32; with a gradient LibTorch's product in x's type.
+at::Tensor device_logits(const at::Tensor& x, const at::Tensor& weight) {
+  if (wants_grad({x, weight})) return at::linear(x, weight.to(x.scalar_type()));
+  const at::Tensor logits =
+      device().product(device_matrix(x, "hidden"), weight.detach().to(x.scalar_type()).t());
+  return logits.view(sizes_with_last(x, weight.size(0)));
+}
+
 }  // namespace
 
 at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight, BackwardDtype dtype) {
   A48_CHECK(weight.dim() == 2 && weight.size(1) == x.size(-1), ErrorKind::config, "head: the input has ",
             x.size(-1), " features, the weight is ", weight.sizes());
+  if (on_device(x)) return device_logits(x, weight);
   return wants_grad({x, weight}) ? ExactHead::apply(x, weight, dtype)
                                  : exact_logits(x.detach(), weight.detach());
 }
@@ -112,6 +168,7 @@ void check_targets(const at::Tensor& target, std::int64_t rows, std::int64_t voc
   A48_CHECK(target.dim() == 1 && target.size(0) == rows && target.scalar_type() == at::kLong &&
                 target.is_contiguous(),
             ErrorKind::config, "loss: one int64 target per row is needed");
+  if (on_device(target)) return;  // checked before they were sent there
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int64_t label = target.data_ptr<std::int64_t>()[r];
     A48_CHECK(label >= 0 && label < vocab, ErrorKind::bad_input, "loss: target ", label, " in row ", r,
@@ -123,9 +180,7 @@ at::Tensor head_loss_sum(const at::Tensor& x, const at::Tensor& weight, const at
                          BackwardDtype dtype) {
   check_targets(target, x.size(0), weight.size(0));
   if (wants_grad({x, weight})) return HeadLoss::apply(x, weight, target, dtype);
-  const LossParts parts = loss_in_chunks(matrix_of(x.detach(), "hidden"), matrix_of(weight.detach(), "head"),
-                                         target, false, dtype);
-  return at::scalar_tensor(parts.loss, at::kFloat);
+  return loss_of(x.detach(), weight.detach(), target, false, dtype).loss;
 }
 
 }  // namespace a48::ops

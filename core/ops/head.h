@@ -10,12 +10,13 @@
 
 namespace a48::ops {
 
-/// x [..., D], weight [V, D] -> [..., V], in the bits of numerics E3. The two products of its backward are in
+/// x [..., D], weight [V, D] -> [..., V], in the bits of numerics E3; on a GPU sums of LibTorch's order. The two products of its backward are in
 /// `dtype`, which rounds all operands.
 at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight,
                       BackwardDtype dtype = BackwardDtype::fp32);
 
-/// One int64 target per row, each in [0, vocab); else Error naming the row.
+/// One int64 target per row, each in [0, vocab); else Error naming the row. On a GPU only the shape is looked
+/// at: the values were checked before they were sent there.
 void check_targets(const at::Tensor& target, std::int64_t rows, std::int64_t vocab);
 
 /// Σ_r −ln softmax(x·Wᵀ)[r, target[r]], fp32, for x [R, D] and int64 target [R]. Logits exist for a few rows

@@ -7,6 +7,8 @@
 
 #include "core/kernels/api.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
+#include "core/ops/device_rows.h"
 #include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
@@ -55,6 +57,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
   A48_CHECK(gain.dim() == 1 && gain.size(0) == x.size(-1) && gain.is_contiguous(), ErrorKind::config,
             "RMSNorm: the input has ", x.size(-1), " features, the gain ", gain.numel());
+  if (on_device(x)) return device_rms_norm(x, gain, eps);
   return wants_grad({x, gain}) ? RmsNorm::apply(x, gain, eps) : norm(x.detach(), gain, eps, {});
 }
 

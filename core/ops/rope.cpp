@@ -8,6 +8,8 @@
 #include "core/kernels/api.h"
 #include "core/kernels/rope_table.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
+#include "core/ops/device_rows.h"
 #include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
@@ -60,6 +62,7 @@ RopeTables rope_tables(std::int64_t positions, std::int64_t head_dim, double the
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
                 const RopeTables& tables) {
+  if (on_device(x)) return device_rope(x, position, heads, tables);
   const std::int32_t* positions = position.data_ptr<std::int32_t>();
   for (std::int64_t r = 0; r < position.numel(); ++r) {
     A48_CHECK(positions[r] >= 0 && positions[r] < tables.cos.size(0), ErrorKind::config, "position ",

@@ -13,7 +13,8 @@ struct RopeTables {
 };
 RopeTables rope_tables(std::int64_t positions, std::int64_t head_dim, double theta);
 
-/// x [R, heads·hd], position int32 [R] -> x with every head rotated. Backward: rotates back.
+/// x [R, heads·hd], position int32 [R] -> x with every head rotated. Backward: rotates back. On a GPU the
+/// positions are not looked at: they are the caller's promise.
 at::Tensor rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
                 const RopeTables& tables);
 

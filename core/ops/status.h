@@ -3,9 +3,12 @@
 // reset.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace a48::ops {
 
@@ -16,6 +19,19 @@ std::optional<std::string> first_non_finite();
 std::int64_t first_non_finite_row();
 /// Keeps the first one. row < 0: a weight.
 void report_non_finite(const std::string& what, std::int64_t row = -1);
+
+/// The same for flags on a device (uint8, kRowNonFinite = bad), which nobody waits for: they are kept until
+/// the next reset, and looked at by whoever asks for the first finding.
+void watch_rows(const std::string& what, const at::Tensor& status);
+void watch_weight(const std::string& what, const at::Tensor& status);
+/// bool scalar on their device: is one of the watched flags set? Undefined when nothing was watched.
+at::Tensor watched_flag();
+
+struct WatchedStatus {
+  std::string what;
+  at::Tensor status;
+  bool is_weight = false;
+};
 
 /// A record of its own while it lives: evaluation inside a training run does not touch the run's record.
 class NonFiniteScope {
@@ -28,6 +44,7 @@ class NonFiniteScope {
  private:
   std::optional<std::string> outer_;
   std::int64_t outer_row_;
+  std::vector<WatchedStatus> outer_watched_;
 };
 
 }  // namespace a48::ops

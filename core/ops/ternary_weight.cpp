@@ -3,10 +3,13 @@
 
 #include "core/kernels/api.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device.h"
+#include "core/ops/device_linear.h"
 
 namespace a48::ops {
 
 TernaryWeight ternarize(const at::Tensor& master) {
+  if (on_device(master)) return device_ternarize(master);
   const at::Tensor weight = matrix_of(master.detach(), "weight");
   TernaryWeight result;
   result.codes = empty_matrix(weight.size(0), weight.size(1), at::kChar);

@@ -8,8 +8,13 @@ namespace a48::ops {
 
 struct TernaryWeight {
   at::Tensor codes;  // int8 [N, K] in {-1, 0, +1}
+  // Of a master on the CPU:
   float alpha = 0.0f;
   bool finite = true;  // false: the master holds a NaN or Inf, the codes are 0
+  // Of a master on a device, where nobody waits for them:
+  at::Tensor device_alpha = {};   // fp32 [1]
+  at::Tensor device_status = {};  // uint8 [1], kRowFinite or kRowNonFinite
+  at::Tensor padded = {};  // int8 [N up to a multiple of 8, K up to one of 64], 0 around the codes, its view
 
   bool defined() const { return codes.defined(); }
 };

@@ -2,25 +2,11 @@
 // too, and d ⊙ dY with the product in fp32. Four elements a thread.
 #include "core/kernels/cuda/elementwise.cuh"
 #include "core/kernels/cuda/entries.h"
-#include "core/kernels/cuda/epilogue.cuh"
-#include "core/kernels/cuda/row_in_shared.cuh"
+#include "core/kernels/cuda/quads.cuh"
 #include "core/quant/pack.h"
 
 namespace a48::kernels::cuda {
 namespace {
-
-template <typename Y>
-__device__ void store_quad(Y* row, std::int64_t width, std::int64_t q, const float (&value)[kQuad],
-                           bool aligned) {
-  Y* to = row + q * kQuad;
-  if (aligned && q * kQuad + kQuad <= width) {
-    store_pair(to, value[0], value[1]);
-    store_pair(to + 2, value[2], value[3]);
-    return;
-  }
-  for (int i = 0; i < kQuad; ++i)
-    if (q * kQuad + i < width) store(to + i, value[i]);
-}
 
 template <typename Y>
 __global__ void codes_to_float_kernel(Rows<const std::int8_t> codes, Y* q_out, std::int64_t stride,
@@ -60,11 +46,6 @@ __global__ void scaled_gradient_kernel(const X* dy, std::int64_t dy_stride, cons
   const float d = step[r];
   const float value[kQuad] = {d * x.x, d * x.y, d * x.z, d * x.w};
   store_quad(out + r * stride, width, q, value, aligned_out);
-}
-
-bool quads_are_aligned(const void* data, std::int64_t stride, bool is_bf16) {
-  const std::uintptr_t quad_bytes = is_bf16 ? 8 : 16;
-  return reinterpret_cast<std::uintptr_t>(data) % quad_bytes == 0 && stride % kQuad == 0;
 }
 
 template <typename Y>

@@ -19,5 +19,10 @@ EntryFunction<ScaleArgs> scale_rows;
 EntryFunction<GemvArgs> gemv_ternary;
 EntryFunction<CodesToFloatArgs> codes_to_float;
 EntryFunction<ScaledGradientArgs> scaled_gradient;
+EntryFunction<RmsNormArgs> rms_norm_rows;
+EntryFunction<RmsNormBackwardArgs> rms_norm_backward_rows;
+EntryFunction<GluArgs> glu_rows;
+EntryFunction<GluBackwardArgs> glu_backward_rows;
+EntryFunction<RopeArgs> rope_rows;
 
 }  // namespace a48::kernels::cuda

@@ -42,16 +42,7 @@ struct Parameters {
 /// y = (x·r)·gain in place, each thread its own quads; returns r.
 __device__ float normalize(float4* row, std::int64_t width, const float* gain, double eps, bool aligned,
                            Scratch& scratch) {
-  __syncthreads();
-  if (warp_of_block() == 0) {
-    const float* x = reinterpret_cast<const float*>(row);
-    const double sum = lane_sum_of_warp<double>(
-        width, [x](std::int64_t k) { return static_cast<double>(x[k]) * static_cast<double>(x[k]); });
-    if (lane_of_warp() == 0)
-      scratch.inverse_rms = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(width) + eps));
-  }
-  __syncthreads();
-  const float r = scratch.inverse_rms;
+  const float r = inverse_rms_of_row(row, width, eps, scratch.inverse_rms);
   for_own_quads(quads_of(width), [&](std::int64_t q) {
     const float4 x = row[q], g = load_quad_of(gain, width, q, aligned);
     row[q] = {(x.x * r) * g.x, (x.y * r) * g.y, (x.z * r) * g.z, (x.w * r) * g.w};

@@ -56,6 +56,17 @@ __device__ inline std::int32_t sum_of_block(std::int32_t mine, PerWarp<std::int3
   return sum;
 }
 
+/// Σ of all threads, always in the same order. Barriers on both sides, so that the scratch can be used again.
+__device__ inline float sum_of_block(float mine, PerWarp<float>& scratch) {
+  for (int half = kWarpThreads / 2; half > 0; half /= 2) mine += __shfl_xor_sync(kAllLanes, mine, half);
+  __syncthreads();
+  if (lane_of_warp() == 0) scratch.value[warp_of_block()] = mine;
+  __syncthreads();
+  float sum = 0.0f;
+  for (int w = 0; w < threads_of_block() / kWarpThreads; ++w) sum += scratch.value[w];
+  return sum;
+}
+
 /// What the threads before this one have together, and all of them.
 struct Place {
   std::uint32_t before, total;

@@ -1,45 +1,36 @@
-// A row in shared memory, four values a quad, quad q belonging to thread q mod block size: what quantize_rows
-// and topk_rows do the same way.
+// A row in shared memory, four values a quad, quad q belonging to thread q mod block size: what quantize_rows,
+// topk_rows and rms_norm_rows do the same way.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
+#include "core/kernels/cuda/quads.cuh"
 #include "core/kernels/cuda/radix_select.cuh"
-#include "core/quant/half.h"
 #include "core/quant/math.h"
 
 namespace a48::kernels::cuda {
-
-inline constexpr int kQuad = 4;
-
-__device__ __forceinline__ float widened(float x) { return x; }
-__device__ __forceinline__ float widened(quant::Bf16 x) { return quant::widen(x); }
-
-/// 4q … 4q + 3 of a row whose start is a multiple of four elements.
-__device__ __forceinline__ float4 load_quad(const float* x, std::int64_t q) {
-  return __ldg(reinterpret_cast<const float4*>(x) + q);
-}
-__device__ __forceinline__ float4 load_quad(const quant::Bf16* x, std::int64_t q) {
-  const uint2 pairs = __ldg(reinterpret_cast<const uint2*>(x) + q);
-  return {quant::from_bits(pairs.x << 16), quant::from_bits(pairs.x & 0xffff0000u),
-          quant::from_bits(pairs.y << 16), quant::from_bits(pairs.y & 0xffff0000u)};
-}
-
-/// The same, behind the width 0.
-template <typename T>
-__device__ float4 load_quad_of(const T* x, std::int64_t width, std::int64_t q, bool aligned) {
-  if (aligned && q * kQuad + kQuad <= width) return load_quad(x, q);
-  float v[kQuad];
-  for (int i = 0; i < kQuad; ++i) v[i] = q * kQuad + i < width ? widened(x[q * kQuad + i]) : 0.0f;
-  return {v[0], v[1], v[2], v[3]};
-}
 
 /// visit(q) for the quads of this thread.
 template <typename Visit>
 __device__ void for_own_quads(std::int64_t quads, Visit visit) {
   for (std::int64_t q = thread_of_block(); q < quads; q += threads_of_block()) visit(q);
+}
+
+/// r = 1/√(S/K + eps), S the fp64 lane sum of the squares (numerics.md 3): by the whole block, with barriers on
+/// both sides; `scratch` is shared.
+__device__ inline float inverse_rms_of_row(const float4* row, std::int64_t width, double eps, float& scratch) {
+  __syncthreads();
+  if (warp_of_block() == 0) {
+    const float* x = reinterpret_cast<const float*>(row);
+    const double sum = lane_sum_of_warp<double>(
+        width, [x](std::int64_t k) { return static_cast<double>(x[k]) * static_cast<double>(x[k]); });
+    if (lane_of_warp() == 0)
+      scratch = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(width) + eps));
+  }
+  __syncthreads();
+  return scratch;
 }
 
 /// Where the TopK cut of a row in shared memory lies. Zeros behind the width are harmless: they come after
@@ -78,8 +69,6 @@ __device__ void for_each_survival(const float4* row, std::int64_t quads, const q
     ties_before += place.total;
   }
 }
-
-inline constexpr std::int64_t quads_of(std::int64_t width) { return (width + kQuad - 1) / kQuad; }
 
 /// Threads of a block that works on one row: a power of two, four or more values each.
 inline int threads_for_row(std::int64_t width) { return width <= 1024 ? 128 : (width <= 8192 ? 256 : 512); }

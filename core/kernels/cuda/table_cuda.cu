@@ -16,6 +16,11 @@ const CudaTable& table_cuda() {
       .gemv_ternary = gemv_ternary,
       .codes_to_float = codes_to_float,
       .scaled_gradient = scaled_gradient,
+      .rms_norm_rows = rms_norm_rows,
+      .rms_norm_backward_rows = rms_norm_backward_rows,
+      .glu_rows = glu_rows,
+      .glu_backward_rows = glu_backward_rows,
+      .rope_rows = rope_rows,
   };
   return table;
 }

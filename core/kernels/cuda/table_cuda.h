@@ -7,7 +7,7 @@
 // ternary words likewise, with t = 0. Other strides are free.
 //
 // Exactness (numerics E8): all results equal the CPU's bit for bit, statistics too, because their fp64 sums
-// run in lane order.
+// run in lane order; the derivative of the norm alone adds in an order of its own, always the same.
 #pragma once
 
 #include <cstdint>
@@ -133,6 +133,47 @@ struct ScaledGradientArgs {
   FloatRows out = {};           // [R, N]
 };
 
+/// y = (x·r)·gain, r = fp32(1/√(S/K + eps)) (numerics.md 3).
+struct RmsNormArgs {
+  ConstFloatRows x = {};        // [R, K], K <= kMostRowWidth
+  const float* gain = nullptr;  // [K]
+  double eps = 0.0;
+  FloatRows y = {};              // [R, K] of x's type, or fp32
+  float* inverse_rms = nullptr;  // [R] r, or nullptr
+};
+/// dx = r·(gain ⊙ dy) − x·(r³/K)·Σ(gain ⊙ dy ⊙ x). dgain is the sum of the rows of dgain_parts, of which block
+/// b holds those of the rows b, b + parts, …
+struct RmsNormBackwardArgs {
+  ConstFloatRows x = {};               // [R, K], K <= kMostRowWidth
+  ConstFloatRows dy = {};              // [R, K] of x's type, or fp32
+  const float* gain = nullptr;         // [K]
+  const float* inverse_rms = nullptr;  // [R]
+  FloatRows dx = {};                   // [R, K] of x's type
+  Rows<float> dgain_parts = {};        // [parts, K], parts >= 1
+};
+
+/// core/quant/glu.h, element by element; all rows of one type.
+struct GluArgs {
+  GluKind kind = GluKind::relu2;
+  ConstFloatRows gate = {}, up = {};  // [R, F]
+  FloatRows y = {};                   // [R, F]
+};
+struct GluBackwardArgs {
+  GluKind kind = GluKind::relu2;
+  ConstFloatRows gate = {}, up = {}, dy = {};  // [R, F]
+  FloatRows dgate = {}, dup = {};              // [R, F]
+};
+
+/// RopeRows of api.h for rows of either type, x and y of the same.
+struct RopeArgs {
+  ConstFloatRows x = {};                   // [R, heads·hd]
+  FloatRows y = {};                        // [R, heads·hd]; x itself is allowed
+  const std::int32_t* position = nullptr;  // [R]
+  std::int64_t heads = 1, head_dim = 2;
+  Rows<const float> cos = {}, sin = {};  // [positions, hd/2]
+  bool inverse = false;
+};
+
 template <typename Args>
 using Entry = void (*)(const Args& args, Stream stream);
 
@@ -148,6 +189,11 @@ struct CudaTable {
   Entry<GemvArgs> gemv_ternary = nullptr;
   Entry<CodesToFloatArgs> codes_to_float = nullptr;
   Entry<ScaledGradientArgs> scaled_gradient = nullptr;
+  Entry<RmsNormArgs> rms_norm_rows = nullptr;
+  Entry<RmsNormBackwardArgs> rms_norm_backward_rows = nullptr;
+  Entry<GluArgs> glu_rows = nullptr;
+  Entry<GluBackwardArgs> glu_backward_rows = nullptr;
+  Entry<RopeArgs> rope_rows = nullptr;
 };
 const CudaTable& table_cuda();
 

@@ -1,0 +1,86 @@
+// The GPU through LibTorch: current stream, memory, switches of its libraries. The only file that sees LibTorch's
+// CUDA headers. Kernels: core/kernels/cuda/table_cuda.h.
+#include <ATen/Context.h>
+#include <ATen/ops/mm.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdlib>
+
+#include "core/base/check.h"
+#include "core/ops/device.h"
+#include "core/ops/gpu.h"
+
+namespace a48::ops {
+namespace {
+
+using c10::cuda::CUDACachingAllocator::getDeviceStats;
+
+constexpr int kLeastMajor = 8;  // mma and cp.async of core/kernels/cuda/intrinsics.cuh
+constexpr std::size_t kAllPools = 0;  // index of the aggregate in the allocator's counts
+
+kernels::cuda::Stream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+bool is_on_gpu(const at::Tensor& tensor) { return tensor.is_cuda(); }
+
+at::Tensor product_in_float(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == at::kFloat ? at::mm(a, b) : at::mm(a, b, at::kFloat);
+}
+
+cudaDeviceProp properties() {
+  cudaDeviceProp found{};
+  const cudaError_t error = cudaGetDeviceProperties(&found, c10::cuda::current_device());
+  A48_CHECK(error == cudaSuccess, ErrorKind::no_resources,
+            "the GPU does not answer: ", cudaGetErrorString(error));
+  return found;
+}
+
+}  // namespace
+
+int gpu_count() { return c10::cuda::device_count(); }
+
+std::string no_gpu_reason() {
+  return gpu_count() > 0 ? "" : "this machine shows no GPU (no driver, or CUDA_VISIBLE_DEVICES hides it)";
+}
+
+void use_gpu() {
+  A48_CHECK(gpu_count() > 0, ErrorKind::no_resources, no_gpu_reason());
+  const cudaDeviceProp gpu = properties();
+  A48_CHECK(gpu.major >= kLeastMajor, ErrorKind::no_resources, gpu.name, " has compute capability ", gpu.major,
+            '.', gpu.minor, "; the kernels need 8.0 or later");
+  // A sum in bf16 of parts of a product would break exactness on codes (numerics.md 4.1).
+  at::globalContext().setAllowBF16ReductionCuBLAS(false, false);
+  static const DeviceAccess access{&kernels::cuda::table_cuda(), is_on_gpu, current_stream, product_in_float};
+  set_device_access(&access);
+}
+
+std::string gpu_name() { return properties().name; }
+
+GpuMemory gpu_memory() {
+  GpuMemory memory;
+  std::size_t free = 0, total = 0;
+  const cudaError_t error = cudaMemGetInfo(&free, &total);
+  A48_CHECK(error == cudaSuccess, ErrorKind::no_resources,
+            "the GPU's memory cannot be asked for: ", cudaGetErrorString(error));
+  memory.total = static_cast<std::int64_t>(total);
+  memory.free = static_cast<std::int64_t>(free);
+  const auto stats = getDeviceStats(c10::cuda::current_device());
+  memory.used = stats.allocated_bytes[kAllPools].current;
+  memory.most_used = stats.allocated_bytes[kAllPools].peak;
+  memory.free += stats.reserved_bytes[kAllPools].current - memory.used;
+  return memory;
+}
+
+void reset_most_used() { c10::cuda::CUDACachingAllocator::resetPeakStats(c10::cuda::current_device()); }
+
+void finish_gpu() { c10::cuda::device_synchronize(); }
+
+void set_deterministic(bool on) {
+  if (on) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  at::globalContext().setDeterministicAlgorithms(on, false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);  // it would fill every fresh tensor
+}
+
+}  // namespace a48::ops

@@ -1,0 +1,154 @@
+// The float row operations as kernels of a device. Next: core/kernels/cuda/rms_norm_rows.cu, glu_rows.cu,
+// rope_rows.cu.
+#include "core/ops/device_rows.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/sum.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "core/ops/bridge.h"
+#include "core/ops/device_views.h"
+#include "core/ops/saved_bytes.h"
+
+namespace a48::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Blocks of the norm's derivative: each adds its share of dgain over its rows; a few for every multiprocessor.
+constexpr std::int64_t kMostGainParts = 512;
+
+/// inverse_rms may be undefined: not wanted.
+at::Tensor norm(const at::Tensor& x, const at::Tensor& gain, double eps, const at::Tensor& inverse_rms) {
+  const at::Tensor matrix = device_matrix(x, "input");
+  at::Tensor y = at::empty_like(matrix);
+  device().kernels->rms_norm_rows(
+      {.x = float_rows(matrix),
+       .gain = device_data<float>(gain),
+       .eps = eps,
+       .y = float_rows_of(y),
+       .inverse_rms = inverse_rms.defined() ? device_data<float>(inverse_rms) : nullptr},
+      device().stream());
+  return y.view(x.sizes());
+}
+
+struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gain, double eps) {
+    const at::Tensor inverse_rms =
+        at::empty({x.numel() / x.size(-1)}, at::TensorOptions(x.device()).dtype(at::kFloat));
+    at::Tensor y = norm(x, gain, eps, inverse_rms);
+    ctx->save_for_backward({x, gain, inverse_rms});
+    note_saved("rms_norm", {x, inverse_rms});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const NormGradients all =
+        device_rms_norm_backward(device_matrix(saved[0], "input"), device_matrix(grads[0], "gradient"),
+                                 saved[1], saved[2]);
+    return {all.dx.view(saved[0].sizes()), all.dgain, at::Tensor()};
+  }
+};
+
+at::Tensor gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
+  const at::Tensor g = device_matrix(gate, "gate"), u = device_matrix(up, "up");
+  at::Tensor y = at::empty_like(g);
+  device().kernels->glu_rows({kind, float_rows(g), float_rows(u), float_rows_of(y)}, device().stream());
+  return y.view(gate.sizes());
+}
+
+struct DeviceGlu : torch::autograd::Function<DeviceGlu> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate, const at::Tensor& up,
+                            kernels::GluKind kind) {
+    ctx->save_for_backward({gate, up});
+    ctx->saved_data["kind"] = static_cast<std::int64_t>(kind);
+    note_saved("glu", {gate, up});
+    return gated(gate, up, kind);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor gate = device_matrix(saved[0], "gate"), up = device_matrix(saved[1], "up"),
+                     dy = device_matrix(grads[0], "gradient");
+    at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
+    device().kernels->glu_backward_rows(
+        {static_cast<kernels::GluKind>(ctx->saved_data["kind"].toInt()), float_rows(gate), float_rows(up),
+         float_rows(dy), float_rows_of(dgate), float_rows_of(dup)},
+        device().stream());
+    return {dgate.view(saved[0].sizes()), dup.view(saved[1].sizes()), at::Tensor()};
+  }
+};
+
+at::Tensor rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads, const at::Tensor& cos,
+                   const at::Tensor& sin, bool inverse) {
+  const at::Tensor matrix = device_matrix(x, "input");
+  at::Tensor y = at::empty_like(matrix);
+  device().kernels->rope_rows({.x = float_rows(matrix),
+                               .y = float_rows_of(y),
+                               .position = device_data<std::int32_t>(position),
+                               .heads = heads,
+                               .head_dim = matrix.size(1) / heads,
+                               .cos = device_rows_of<const float>(cos, cos.size(1)),
+                               .sin = device_rows_of<const float>(sin, sin.size(1)),
+                               .inverse = inverse},
+                              device().stream());
+  return y;
+}
+
+struct DeviceRope : torch::autograd::Function<DeviceRope> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& position,
+                            std::int64_t heads, const at::Tensor& cos, const at::Tensor& sin) {
+    ctx->save_for_backward({position, cos, sin});
+    note_saved("rope", {position, cos, sin});
+    ctx->saved_data["heads"] = heads;
+    return rotated(x, position, heads, cos, sin, false);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor dx =
+        rotated(grads[0], saved[0], ctx->saved_data["heads"].toInt(), saved[1], saved[2], true);
+    return {dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+NormGradients device_rms_norm_backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& gain,
+                                       const at::Tensor& inverse_rms) {
+  NormGradients result{at::empty_like(x), {}};
+  const std::int64_t parts = std::clamp<std::int64_t>(x.size(0), 1, kMostGainParts);
+  const at::Tensor dgain_parts =
+      at::empty({parts, x.size(1)}, at::TensorOptions(x.device()).dtype(at::kFloat));
+  device().kernels->rms_norm_backward_rows({.x = float_rows(x),
+                                            .dy = float_rows(dy),
+                                            .gain = device_data<float>(gain),
+                                            .inverse_rms = device_data<float>(inverse_rms),
+                                            .dx = float_rows_of(result.dx),
+                                            .dgain_parts = device_rows_of<float>(dgain_parts, x.size(1))},
+                                           device().stream());
+  result.dgain = at::sum(dgain_parts, 0);
+  return result;
+}
+
+at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
+  return wants_grad({x, gain}) ? DeviceRmsNorm::apply(x, gain, eps) : norm(x.detach(), gain, eps, {});
+}
+
+at::Tensor device_glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
+  return wants_grad({gate, up}) ? DeviceGlu::apply(gate, up, kind) : gated(gate.detach(), up.detach(), kind);
+}
+
+at::Tensor device_rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
+                       const RopeTables& tables) {
+  A48_ASSERT(x.dim() == 2 && position.numel() == x.size(0) && x.size(1) == heads * 2 * tables.cos.size(1));
+  return wants_grad(x) ? DeviceRope::apply(x, position, heads, tables.cos, tables.sin)
+                       : rotated(x.detach(), position, heads, tables.cos, tables.sin, false);
+}
+
+}  // namespace a48::ops

@@ -1,0 +1,26 @@
+// Norm, GLU and rotary positions on a device, with their derivatives; rows are fp32 or bf16, and so are the
+// results. Arguments and meaning: rms_norm.h, glu.h, rope.h. Next: core/kernels/cuda/table_cuda.h.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "core/kernels/api.h"
+#include "core/ops/rope.h"
+
+namespace a48::ops {
+
+at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
+at::Tensor device_glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind);
+at::Tensor device_rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
+                       const RopeTables& tables);
+
+struct NormGradients {
+  at::Tensor dx, dgain;  // of x's type; fp32
+};
+/// Of y = (x·r)·gain, for rows x and dy [R, K].
+NormGradients device_rms_norm_backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& gain,
+                                       const at::Tensor& inverse_rms);
+
+}  // namespace a48::ops
