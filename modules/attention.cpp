@@ -47,8 +47,8 @@ at::Tensor BitNetAttentionImpl::forward_rows(const at::Tensor& x, const Pass& pa
 
   const ops::AttentionShape shape{heads_, kv_heads_, head_dim_, pass.begin};
   const at::Tensor o = pass.cache != nullptr ? pass.cache->attend(layer_, q, k, qkv[2])
-                 : pass.exact          ? ops::exact_attention(q, k, qkv[2], shape)
-                                       : ops::sdpa_attention(q, k, qkv[2], shape);
+                       : pass.exact          ? ops::exact_attention(q, k, qkv[2], shape)
+                                             : ops::sdpa_attention(q, k, qkv[2], shape);
   return shared_input(o, {o_proj}, counts ? &counts->out : nullptr, attn_sub_norm).front();
 }
 

@@ -6,8 +6,10 @@
 #include "core/ops/bit_linear.h"
 #include "core/ops/device.h"
 #include "core/ops/fake_quant.h"
+#include "core/ops/glu.h"
 #include "core/ops/saved_bytes.h"
 #include "core/ops/topk.h"
+#include "modules/eager_fake_quant.h"
 
 namespace a48::nn {
 namespace {
@@ -32,6 +34,15 @@ std::vector<at::Tensor> float_products(const at::Tensor& x, std::initializer_lis
   return outputs;
 }
 
+std::vector<at::Tensor> eager_products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
+                                       const LinearSlot& slot) {
+  const at::Tensor input = eager_fake_quant(x, slot.input, slot.keep);
+  std::vector<at::Tensor> outputs;
+  for (const BitLinear& layer : layers)
+    outputs.push_back(at::linear(input, eager_ternary(layer->weight).to(input.scalar_type())));
+  return outputs;
+}
+
 std::vector<ops::LinearWeight> weights_of(std::initializer_list<BitLinear> layers) {
   std::vector<ops::LinearWeight> weights;
   for (BitLinear layer : layers) weights.push_back({layer->weight, layer->ternary(), layer->name});
@@ -43,6 +54,7 @@ std::vector<at::Tensor> products(const at::Tensor& x, std::initializer_list<BitL
   if (norm && (!slot.ternary_weight || slot.input == quant::Scheme::fp))
     return products(norm(x), layers, slot, zeros, nullptr);
   if (!slot.ternary_weight) return float_products(x, layers, slot, zeros);
+  if ((*layers.begin())->eager()) return eager_products(norm ? norm(x) : x, layers, slot);
   const std::vector<ops::LinearWeight> weights = weights_of(layers);
   if (slot.input == quant::Scheme::fp) return ops::ternary_linear(kept(x, slot), weights);
   std::int64_t zero_codes = 0;
@@ -84,6 +96,22 @@ const ops::TernaryWeight& BitLinearImpl::ternary() {
 std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,
                                      runtime::ZeroCount* zeros, RMSNorm norm) {
   return products(x, layers, (*layers.begin())->slot(), zeros, std::move(norm));
+}
+
+at::Tensor recomputed_glu(const at::Tensor& x, BitLinear gate, BitLinear up, kernels::GluKind kind,
+                          RMSNorm norm) {
+  const LinearSlot& slot = gate->slot();
+  if (!slot.ternary_weight || slot.input == quant::Scheme::fp || gate->eager()) {
+    const std::vector<at::Tensor> y = shared_input(x, {gate, up}, nullptr, std::move(norm));
+    return ops::glu(y[0], y[1], kind);
+  }
+  ops::LinearInput input{slot.input, slot.keep, nullptr, gate->backward()};
+  if (norm) {
+    input.gain = norm->weight;
+    input.eps = norm->eps();
+  }
+  input.glu = kind;
+  return ops::bit_linear(x, weights_of({gate, up}), input).front();
 }
 
 }  // namespace a48::nn

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kernels/api.h"
 #include "core/ops/backward_product.h"
 #include "core/ops/ternary_weight.h"
 #include "core/quant/scheme.h"
@@ -34,6 +35,9 @@ class BitLinearImpl : public torch::nn::Module {
   /// Of the backward products on integer codes; slots with a float input keep fp32.
   void set_backward(ops::BackwardDtype dtype) { backward_ = dtype; }
   ops::BackwardDtype backward() const { return backward_; }
+  /// Compute with eager_fake_quant.h instead: what `bench train` compares with.
+  void set_eager(bool eager) { eager_ = eager; }
+  bool eager() const { return eager_; }
 
   /// Codes of the present master; made anew after weights_changed() and after a write that autograd's version
   /// counter saw.
@@ -47,15 +51,21 @@ class BitLinearImpl : public torch::nn::Module {
  private:
   LinearSlot slot_;
   ops::BackwardDtype backward_ = ops::BackwardDtype::fp32;
+  bool eager_ = false;
   ops::TernaryWeight cache_;
   std::int64_t cached_version_ = -1;
 };
 TORCH_MODULE(BitLinear);
 
 /// Several layers on one input, which is quantized once (q, k, v; gate, up). The slot is the first layer's.
-/// `zeros` counts zero input codes where the input is quantized. With a norm, the input is norm(x): the same as
-/// calling it before, and on a GPU one kernel norms and quantizes.
+/// `zeros` counts zero input codes where the input is quantized. With a norm, the input is norm(x): the same
+/// as calling it before, and on a GPU one kernel norms and quantizes.
 std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,
                                      runtime::ZeroCount* zeros = nullptr, RMSNorm norm = nullptr);
+
+/// glu(gate(x), up(x)) of layers on one input, as shared_input; on a GPU gate and up are not kept for
+/// backward but made again where both are quantized.
+at::Tensor recomputed_glu(const at::Tensor& x, BitLinear gate, BitLinear up, kernels::GluKind kind,
+                          RMSNorm norm = nullptr);
 
 }  // namespace a48::nn

@@ -111,6 +111,10 @@ void BitNetModelImpl::set_slots(const quant::Slots& slots) {
   for (const auto& layer : *layers) layer->as<BitNetBlock>()->set_slots(slots);
 }
 
+void BitNetModelImpl::set_recompute_glu(bool recompute) {
+  for (const auto& layer : *layers) layer->as<BitNetBlock>()->mlp->set_recompute(recompute);
+}
+
 std::vector<BitLinear> BitNetModelImpl::linears() const {
   std::vector<BitLinear> all;
   for (const auto& layer : *layers) {

@@ -32,8 +32,8 @@ class BitNetModelImpl : public torch::nn::Module {
   /// Initialised from config.seed, in config.mode.
   explicit BitNetModelImpl(const BitNetConfig& config, torch::Device device = torch::kCPU);
 
-  /// ids [B, T] int64 on the CPU or the model's device, mask [B, T] of 0/1 (1 = real) or undefined -> hidden states [B, T, D] after the final
-  /// norm, 0 at padding.
+  /// ids [B, T] int64 on the CPU or the model's device, mask [B, T] of 0/1 (1 = real) or undefined -> hidden
+  /// states [B, T, D] after the final norm, 0 at padding.
   at::Tensor forward(const at::Tensor& ids, const at::Tensor& mask = {});
   /// ids [R] on any device -> [R, D] after the final norm; pass.position is on the model's device.
   at::Tensor forward_rows(const at::Tensor& ids, const Pass& pass);
@@ -47,6 +47,7 @@ class BitNetModelImpl : public torch::nn::Module {
   void set_attention(config::AttentionImpl attention) { attention_ = attention; }
   /// Type of the activations: fp32, or bf16 on a GPU. Masters and gradients stay fp32.
   void set_compute(at::ScalarType type) { compute_ = type; }
+  void set_recompute_glu(bool recompute);
   torch::Device device() const { return embed_tokens->weight.device(); }
   void weights_changed();
   /// Every BitLinear, in order of its name's place in the model.

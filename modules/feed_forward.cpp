@@ -32,12 +32,17 @@ BitNetMLPImpl::BitNetMLPImpl(const config::Model& model, const LayerPlace& place
   down_proj = linear("down_proj", model.intermediate_size, model.hidden_size);
 }
 
-at::Tensor BitNetMLPImpl::forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm) {
-  runtime::SparsityCounts* counts = pass.counts;
+at::Tensor BitNetMLPImpl::gated(const at::Tensor& x, runtime::SparsityCounts* counts, RMSNorm norm) {
+  if (recompute_ && counts == nullptr) return recomputed_glu(x, gate_proj, up_proj, kind_, std::move(norm));
   const std::vector<at::Tensor> gate_up =
       shared_input(x, {gate_proj, up_proj}, counts ? &counts->gate : nullptr, std::move(norm));
   if (counts != nullptr) count_closed_gates(gate_up[0], kind_, counts->gate_output);
-  const at::Tensor f = ops::glu(gate_up[0], gate_up[1], kind_);  // [..., F]
+  return ops::glu(gate_up[0], gate_up[1], kind_);
+}
+
+at::Tensor BitNetMLPImpl::forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm) {
+  runtime::SparsityCounts* counts = pass.counts;
+  const at::Tensor f = gated(x, counts, std::move(norm));  // [..., F]
   return shared_input(f, {down_proj}, counts ? &counts->down : nullptr, ffn_sub_norm).front();
 }
 

@@ -18,12 +18,17 @@ class BitNetMLPImpl : public torch::nn::Module {
   /// The same on rows [R, D], normed first where a norm is given.
   at::Tensor forward_rows(const at::Tensor& x, const Pass& pass, RMSNorm norm = nullptr);
   void set_slots(const quant::Slots& slots);
+  /// On a GPU: gate and up are made again in backward (run.recompute_glu).
+  void set_recompute(bool recompute) { recompute_ = recompute; }
 
   BitLinear gate_proj{nullptr}, up_proj{nullptr}, down_proj{nullptr};
   RMSNorm ffn_sub_norm{nullptr};  // empty without model.sub_norm
 
  private:
+  at::Tensor gated(const at::Tensor& x, runtime::SparsityCounts* counts, RMSNorm norm);
+
   kernels::GluKind kind_;
+  bool recompute_ = false;
 };
 TORCH_MODULE(BitNetMLP);
 

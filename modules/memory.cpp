@@ -70,12 +70,12 @@ std::uint64_t free_memory_bytes() { return std::min(available_in_system(), avail
 
 void check_memory(std::int64_t parameters, torch::Device device) {
   const std::uint64_t needed = static_cast<std::uint64_t>(parameters) * sizeof(float);
-  const std::uint64_t free = device.is_cuda() ? static_cast<std::uint64_t>(ops::gpu_memory().free)
-                                              : free_memory_bytes();
+  const std::uint64_t free =
+      device.is_cuda() ? static_cast<std::uint64_t>(ops::gpu_memory().free) : free_memory_bytes();
   A48_CHECK(needed <= free, ErrorKind::no_resources, "the model's ", parameters, " weights need ",
             byte_size(static_cast<double>(needed)), " in fp32, ", byte_size(static_cast<double>(free)),
-            " are free",
-            device.is_cuda() ? " on the GPU" : "", "; choose a smaller model or a machine with more memory");
+            " are free", device.is_cuda() ? " on the GPU" : "",
+            "; choose a smaller model or a machine with more memory");
 }
 
 }  // namespace a48::nn

@@ -397,6 +397,7 @@ ExitCode run_bench_ceilings(const BenchCeilingsOptions& options) {
 }
 
 ExitCode run_bench_kernels(const BenchKernelsOptions& options) {
+  A48_CHECK(!options.gpu, ErrorKind::config, "this program has no GPU; use a48 bench kernels --device cuda");
   Ceilings ceilings;
   const Json measured = measure_ceilings(ceilings, options.threads, 25);
   Json lines = Json::array();

@@ -16,6 +16,16 @@ void add_bench_threads(CLI::App* command, std::vector<int>& threads) {
               "each is measured; 0 = physical cores");
 }
 
+std::shared_ptr<std::string> add_bench_device(CLI::App* command, const std::string& what) {
+  const auto device = std::make_shared<std::string>("cpu");
+  command->add_option("--device", *device, "cpu or cuda: " + what)->capture_default_str();
+  return device;
+}
+bool is_gpu(const std::string& device) {
+  check_choice("--device", device, {"cpu", "cuda"});
+  return device == "cuda";
+}
+
 runtime::ForcedDensity density_of(const std::vector<std::string>& parts) {
   runtime::ForcedDensity density;
   const std::map<std::string, double*> places{
@@ -87,8 +97,10 @@ void add_bench_kernels(CommandTree& tree, CLI::App* bench,
   command->add_option("--only", options->only, "products whose name holds this (default: all)");
   add_bench_threads(command, options->threads);
   add_number(command, "--reps", options->reps, {1, 10000}, "repetitions of each measurement");
+  const auto device = add_bench_device(command, "the CPU's kernels, or the GPU's in shapes of their own");
   command->add_flag("--json", options->json, "print one JSON object");
-  tree.on_parsed<BenchKernelsOptions>(command, run, options, [](BenchKernelsOptions& read) {
+  tree.on_parsed<BenchKernelsOptions>(command, run, options, [device](BenchKernelsOptions& read) {
+    read.gpu = is_gpu(*device);
     for (const std::string& shape : read.shapes) check_choice("--shape", shape, {"700M", "2B"});
   });
 }
@@ -122,23 +134,31 @@ void add_bench_train(CommandTree& tree, CLI::App* bench,
       "[--preset P] [--json]", "--preset 11M --steps 20 --json");
   command->add_option("--preset", request.preset, "shape: " + joined(config::preset_names()))
       ->capture_default_str();
-  command->add_option("--modes", request.modes, "modes, with commas between (default: none,a8,a4.8,a4.8-fp4)")
+  command
+      ->add_option("--modes", request.modes,
+                   "modes, with commas between (default: none,a8,a4.8,a4.8-fp4); a8-eager is a8 as chained "
+                   "LibTorch calls compute it")
       ->delimiter(',');
   add_number(command, "--batch", request.batch, {0, kMaxCount, " (as measured)"},
              "sequences of a step; 0 = as the preset is measured");
   add_number(command, "--sequence", request.sequence, {0, kMaxCount, " (as measured)"},
              "tokens of a sequence; 0 = as the preset is measured");
-  add_number(command, "--vocab", request.vocab, {2, kMaxVocab}, "tokens of the vocabulary");
+  add_number(command, "--vocab", request.vocab, {0, kMaxVocab, " (4096, on a GPU the preset's)"},
+             "tokens of the vocabulary; 0 = 4096, on a GPU the preset's");
   add_number(command, "--warmup", request.warmup, {0, kMaxBenchSteps},
              "steps before the clock starts, per mode");
   add_number(command, "--steps", request.steps, {1, kMaxBenchSteps}, "timed steps, per mode");
   add_threads(command, request.threads);
   command->add_flag("--bf16-backward", request.bf16_backward,
                     "backward products of the quantized modes in bf16 (run.backward_dtype)");
+  command->add_flag("--recompute-glu", request.recompute_glu,
+                    "on a GPU: gate and up again in backward (run.recompute_glu)");
+  const auto device = add_bench_device(command, "where the steps are made; on a GPU in bf16");
   command->add_flag("--json", options->json, "print one JSON object");
-  tree.on_parsed<BenchOptions>(command, run, options, [](BenchOptions& read) {
-    const train::BenchRequest& r = read.request;
-    for (const std::string& name : r.modes) mode_of(name);
+  tree.on_parsed<BenchOptions>(command, run, options, [device](BenchOptions& read) {
+    train::BenchRequest& r = read.request;
+    r.gpu = is_gpu(*device);
+    for (const std::string& name : r.modes) mode_of(name.substr(0, name.find("-eager")));
     check_choice("--preset", r.preset, config::preset_names());
   });
 }

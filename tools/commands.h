@@ -122,8 +122,11 @@ struct BenchKernelsOptions {
   std::vector<int> threads{1, 2};
   int reps = 31;
   bool json = false;
+  bool gpu = false;
 };
 ExitCode run_bench_kernels(const BenchKernelsOptions& options);
+/// The same of a GPU; needs LibTorch, hence handed in by main.cpp.
+ExitCode run_bench_gpu_kernels(const BenchKernelsOptions& options);
 
 /// `bench decode` and `bench prefill`: a packed model, one sequence at a time.
 struct BenchDecodeOptions {

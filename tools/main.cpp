@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
     return run_inspect(options, a48::train::data_read_at);
   };
   commands.bench_train = run_bench_train;
+  commands.bench_kernels = [](const BenchKernelsOptions& options) {
+    return options.gpu ? run_bench_gpu_kernels(options) : run_bench_kernels(options);
+  };
   commands.export_model = [](const ExportOptions& options) {
     return run_export(options, a48::train::open_model, a48::train::open_bf16_model);
   };

@@ -13,9 +13,11 @@
 #include "core/base/quartiles.h"
 #include "core/base/rng.h"
 #include "core/config/types.h"
+#include "core/ops/gpu.h"
 #include "core/ops/threads.h"
 #include "modules/causal_lm.h"
 #include "modules/telemetry.h"
+#include "training/devices.h"
 #include "training/optimizer.h"
 #include "training/signals.h"
 #include "training/step.h"
@@ -28,17 +30,26 @@ struct Shape {
   std::int64_t batch, sequence;
 };
 
-/// Speed shapes of numerics.md 6: 8 × 256 for 11M, 2 × 256 for 85M and above.
+/// Speed shapes of numerics.md 6: 8 × 256 for 11M, 2 × 256 for 85M and above. On a GPU the context of
+/// training.md 5, and what fits in 80 GB.
 Shape speed_shape(const BenchRequest& request) {
-  const Shape preset = request.preset == "11M" ? Shape{8, 256} : Shape{2, 256};
+  Shape preset = request.preset == "11M" ? Shape{8, 256} : Shape{2, 256};
+  if (request.gpu)
+    preset = request.preset == "0.5B"   ? Shape{16, 1024}
+             : request.preset == "1.3B" ? Shape{8, 2048}
+                                        : Shape{32, 1024};
   return {request.batch > 0 ? request.batch : preset.batch,
           request.sequence > 0 ? request.sequence : preset.sequence};
 }
 
+constexpr const char* kEager = "-eager";
+
+bool is_eager(const std::string& name) { return name.ends_with(kEager); }
+
 quant::Mode mode_of_name(const std::string& name) {
   std::string choices;
   for (const quant::ModeRow& row : quant::kModes) {
-    if (name == row.name) return row.mode;
+    if (name == row.name || name == std::string(row.name) + kEager) return row.mode;
     choices += concat(choices.empty() ? "" : ", ", row.name);
   }
   fail(ErrorKind::config, "bench train: there is no mode ", name, "; there are ", choices);
@@ -54,8 +65,21 @@ at::Tensor mock_batch(Shape shape, std::int64_t vocab) {
   return ids;
 }
 
+config::RunConfig placement_request(const BenchRequest& request) {
+  config::RunConfig config;
+  config.run.device = request.gpu ? config::Device::cuda : config::Device::cpu;
+  return config;
+}
+
+/// The quantizers of a mode, ours or in the eager form.
+void set_mode(nn::BitNetForCausalLM& model, const std::string& name) {
+  model->set_slots(quant::row_of(mode_of_name(name)).slots);
+  for (nn::BitLinear linear : model->model->linears()) linear->set_eager(is_eager(name));
+}
+
 Json bench(const BenchRequest& request) {
-  A48_CHECK(!request.bf16_backward || cpu_has_bf16(), ErrorKind::no_resources,
+  const Placement placement = place_run(placement_request(request));
+  A48_CHECK(!request.bf16_backward || request.gpu || cpu_has_bf16(), ErrorKind::no_resources,
             "bench train: this CPU has neither avx512_bf16 nor amx_bf16: bf16 products would be emulated");
   A48_CHECK(request.steps >= 1 && request.warmup >= 0 && !request.modes.empty(), ErrorKind::config,
             "bench train: at least one mode and one step");
@@ -63,18 +87,22 @@ Json bench(const BenchRequest& request) {
   set_thread_count(request.threads);
   const Shape shape = speed_shape(request);
   config::Model shape_of_model = config::model_preset(request.preset);
-  shape_of_model.vocab_size = request.vocab;
+  if (request.vocab > 0 || !request.gpu) shape_of_model.vocab_size = request.vocab > 0 ? request.vocab : 4096;
   A48_CHECK(shape.sequence <= shape_of_model.max_position_embeddings, ErrorKind::config,
             "bench train: sequence ", shape.sequence, " is longer than the preset's ",
             shape_of_model.max_position_embeddings, " positions");
-  nn::BitNetForCausalLM model(shape_of_model);
+  nn::BitNetForCausalLM model(shape_of_model, placement.device);
+  model->model->set_compute(placement.compute);
+  model->model->set_recompute_glu(request.recompute_glu);
   model->initialise(1);
   model->set_implementations(config::AttentionImpl::sdpa, config::HeadImpl::gemm);
   AdamW optimizer(parameters_of(model));
-  const at::Tensor ids = mock_batch(shape, request.vocab);
+  const at::Tensor ids = mock_batch(shape, shape_of_model.vocab_size);
   const config::Optim optim;
 
   std::map<std::string, std::vector<double>> milliseconds;
+  std::map<std::string, std::int64_t> memory;
+  std::map<std::string, double> loss;
   for (int round = 0; round < request.warmup + request.steps; ++round) {
     for (const std::string& name : request.modes) {
       A48_CHECK(!stop_requested(), ErrorKind::stopped, "bench train: stopped by ", stop_reason());
@@ -82,13 +110,17 @@ Json bench(const BenchRequest& request) {
       plan.mode = mode_of_name(name);
       plan.slots = quant::row_of(plan.mode).slots;
       plan.learning_rate = 1e-4;
-      model->set_slots(plan.slots);
+      set_mode(model, name);
       const bool bf16 = request.bf16_backward && plan.mode != quant::Mode::none;
-      model->set_backward(bf16 ? ops::BackwardDtype::bf16 : ops::BackwardDtype::fp32);
+      model->set_backward(bf16 ? ops::BackwardDtype::bf16 : placement.backward);
+      ops::reset_most_used();
+      finish(placement);
       const auto begin = std::chrono::steady_clock::now();
-      train_step(model, optimizer, optim, plan, {ids});
+      loss[name] = train_step(model, optimizer, optim, plan, {ids}).loss;
+      finish(placement);
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
       if (round >= request.warmup) milliseconds[name].push_back(took.count());
+      memory[name] = std::max(memory[name], memory_in_use(placement));
     }
     log::progress(concat("bench train: round ", round + 1, " of ", request.warmup + request.steps));
   }
@@ -98,9 +130,16 @@ Json bench(const BenchRequest& request) {
   machine["isa"] = isa_name(active_isa());
   machine["threads"] = thread_count();
   Json result = Json::object(), modes = Json::object();
+  if (request.gpu) {
+    machine["gpu"] = device_name(placement);
+    machine["gpu_query"] = gpu_query();
+    result["ceilings"] = gpu_ceilings();
+  }
   result["machine"] = machine;
   result["preset"] = request.preset;
-  result["backward_dtype"] = request.bf16_backward ? "bf16" : "fp32";
+  result["backward_dtype"] =
+      request.bf16_backward || placement.backward == ops::BackwardDtype::bf16 ? "bf16" : "fp32";
+  result["recompute_glu"] = request.recompute_glu;
   result["parameters"] = config::total_parameters(shape_of_model);
   result["batch"] = shape.batch;
   result["sequence"] = shape.sequence;
@@ -108,7 +147,7 @@ Json bench(const BenchRequest& request) {
   const auto none = milliseconds.find("none");
   for (const std::string& name : request.modes) {
     const Quartiles step(milliseconds[name]);
-    model->set_slots(quant::row_of(mode_of_name(name)).slots);
+    set_mode(model, name);
     const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, ids);
     Json mode = Json::object();
     mode["step_ms"] = step.json();
@@ -118,6 +157,15 @@ Json bench(const BenchRequest& request) {
     mode["saved_weight_bytes"] = saved.weights;
     mode["saved_head_bytes"] = saved.head;
     mode["saved_linear_input_bytes"] = saved.linear_inputs;
+    mode["memory_bytes"] = memory[name];
+    mode["last_loss"] = loss[name];
+    if (const std::optional<Peaks> peaks = peaks_of(device_name(placement))) {
+      const double tokens_per_second = 1e3 * static_cast<double>(shape.batch * shape.sequence) / step.median;
+      mode["mfu"] = tokens_per_second * flops_per_token(shape_of_model, shape.sequence) / peaks->bf16_flops;
+      mode["sol"] =
+          tokens_per_second * least_seconds_per_token(shape_of_model, quant::row_of(mode_of_name(name)).slots,
+                                                      shape.sequence, *peaks);
+    }
     mode["ratio"] = none == milliseconds.end() ? Json() : Json(step.median / Quartiles(none->second).median);
     modes[name] = mode;
   }

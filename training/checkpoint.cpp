@@ -33,6 +33,13 @@ Path folder_of(const Path& run) { return run / "checkpoints"; }
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
+/// The tensors in host memory: themselves, or copies.
+NamedTensors on_host(const NamedTensors& tensors) {
+  NamedTensors copies;
+  for (const auto& [name, tensor] : tensors) copies.emplace_back(name, tensor.detach().cpu());
+  return copies;
+}
+
 std::vector<format::TensorSource> sources_of(const NamedTensors& tensors) {
   std::vector<format::TensorSource> sources;
   for (const auto& [name, tensor] : tensors) {
@@ -61,8 +68,14 @@ void load_tensors(const Path& file, const NamedTensors& tensors) {
               file.string(), ": ", name, " is ", info->dtype, " ", at::IntArrayRef(info->shape),
               "; the model needs F32 ", tensor.sizes());
     const auto bytes = source.bytes(*info);
-    std::memcpy(tensor.mutable_data_ptr(), bytes.data(), bytes.size());
-    tensor.unsafeGetTensorImpl()->bump_version();
+    if (tensor.is_cpu()) {
+      std::memcpy(tensor.mutable_data_ptr(), bytes.data(), bytes.size());
+      tensor.unsafeGetTensorImpl()->bump_version();
+    } else {
+      at::Tensor staged = at::empty(tensor.sizes(), at::kFloat);
+      std::memcpy(staged.mutable_data_ptr(), bytes.data(), bytes.size());
+      at::Tensor(tensor).copy_(staged);
+    }
   }
   for (const format::TensorInfo& info : source.tensors()) {
     const bool known =
@@ -307,8 +320,10 @@ Path save_checkpoint(const Path& run, const Snapshot& snapshot) {
   fs::remove_all(temporary, ignored);
   try {
     make_folders(temporary);
-    format::write_safetensors(temporary / kWeights, sources_of(weights));
-    format::write_safetensors(temporary / kMoments, sources_of(moments));
+    for (const auto& [file, tensors] : {std::pair{kWeights, &weights}, std::pair{kMoments, &moments}}) {
+      const NamedTensors copies = on_host(*tensors);  // of one file at a time
+      format::write_safetensors(temporary / file, sources_of(copies));
+    }
     write_file(temporary / kState, to_json(state).dump(2) + "\n");
     write_file(temporary / kRun, config::resolved_text(*snapshot.config));
     std::vector<std::string> names{kWeights, kMoments, kState, kRun};
@@ -398,7 +413,8 @@ std::string state_hash(const AdamW& optimizer) {
   for (const NamedTensors& tensors : {optimizer.parameters(), optimizer.moments()}) {
     for (const auto& [name, tensor] : tensors) {
       hash.update(name.data(), name.size() + 1);  // with its NUL
-      hash.update(tensor.const_data_ptr(), tensor.nbytes());
+      const at::Tensor copy = tensor.detach().cpu();
+      hash.update(copy.const_data_ptr(), copy.nbytes());
     }
   }
   const std::int64_t applied = optimizer.applied();

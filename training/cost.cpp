@@ -22,7 +22,7 @@ std::int64_t saturated(double count) { return static_cast<std::int64_t>(std::min
 /// Floats that autograd holds per token: inputs of the norms, q, k, v, the attention's output, gate and up,
 /// their product; integer codes of the linear inputs beside them. The head adds logits, their softmax and its
 /// gradient.
-std::int64_t activation_estimate(const config::RunConfig& config) {
+std::int64_t activation_estimate(const config::RunConfig& config, std::int64_t activation) {
   const config::Model& m = config.model;
   std::int64_t longest = 0;
   bool fp = false;
@@ -33,7 +33,7 @@ std::int64_t activation_estimate(const config::RunConfig& config) {
   const double tokens = static_cast<double>(config.run.micro_batch_size) * static_cast<double>(longest);
   const std::int64_t linear_inputs = 3 * m.hidden_size + m.intermediate_size;
   const std::int64_t floats = 7 * m.hidden_size + 3 * m.intermediate_size;
-  const std::int64_t layer = kFloat * floats + linear_inputs * (fp ? kFloat : 1);
+  const std::int64_t layer = activation * floats + linear_inputs * (fp ? activation : 1);
   const std::int64_t head = 3 * kFloat * m.vocab_size;
   const double bytes = tokens * (static_cast<double>(m.num_hidden_layers) * static_cast<double>(layer) +
                                  static_cast<double>(head));
@@ -44,13 +44,13 @@ std::string size_of(std::int64_t bytes) { return nn::byte_size(static_cast<doubl
 
 }  // namespace
 
-Cost cost_of(const config::RunConfig& config) {
+Cost cost_of(const config::RunConfig& config, std::int64_t activation) {
   Cost cost;
   cost.parameters = config::total_parameters(config.model);
   cost.embedding = config::embedding_parameters(config.model);
   cost.state_bytes = 4 * kFloat * cost.parameters;
   cost.checkpoint_bytes = 3 * kFloat * cost.parameters;
-  cost.activation_bytes = activation_estimate(config);
+  cost.activation_bytes = activation_estimate(config, activation);
   cost.steps = config.run.max_steps;
   std::int64_t begin = 0;
   double tokens = 0.0;  // exact below 2^53
@@ -97,6 +97,13 @@ void demand_resources(const Cost& cost, const Path& run) {
   A48_CHECK(cost.checkpoint_bytes <= disk, ErrorKind::no_resources, "a checkpoint takes ",
             size_of(cost.checkpoint_bytes), ", the disk of ", run.string(), " has ", size_of(disk),
             " free; make room there, or set run.dir to a folder on another disk");
+}
+
+void demand_gpu_memory(const Cost& cost, const std::string& name, std::int64_t free) {
+  A48_CHECK(cost.memory_bytes() <= free, ErrorKind::no_resources, "this run needs about ",
+            size_of(cost.memory_bytes()), " of the GPU's memory (", size_of(cost.state_bytes),
+            " for weights, gradients and moments), ", size_of(free), " are free on ", name,
+            "; use a smaller model, a smaller run.micro_batch_size, or run.device=cpu");
 }
 
 std::int64_t used_memory_bytes() {

@@ -18,7 +18,8 @@ struct Cost {
   std::int64_t steps = 0, tokens = 0;          // of the whole run
   std::int64_t memory_bytes() const { return state_bytes + activation_bytes; }
 };
-Cost cost_of(const config::RunConfig& config);
+/// `activation`: bytes of an activation, 2 in bf16.
+Cost cost_of(const config::RunConfig& config, std::int64_t activation = 4);
 
 /// Several lines for the console; `windows` of training data give the number of epochs.
 std::string describe(const Cost& cost, const config::RunConfig& config, std::int64_t windows);
@@ -26,6 +27,10 @@ std::string describe(const Cost& cost, const config::RunConfig& config, std::int
 /// Error(no_resources) with estimate and what is free, when the run cannot fit; `run` empty: disk is not
 /// looked at.
 void demand_resources(const Cost& cost, const Path& run);
+
+/// Error(no_resources) likewise, when weights, moments and activations cannot fit in `free` bytes of the GPU
+/// `name`.
+void demand_gpu_memory(const Cost& cost, const std::string& name, std::int64_t free);
 
 /// Resident memory of this process.
 std::int64_t used_memory_bytes();

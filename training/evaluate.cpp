@@ -15,7 +15,7 @@
 namespace a48::train {
 namespace {
 
-constexpr std::int64_t kTokensPerCall = 1024;
+constexpr std::int64_t kTokensPerCall = 1024, kTokensPerGpuCall = 8192;
 constexpr double kSampleTemperature = 0.7, kSampleTopP = 0.95;
 
 const char* name_of(quant::Mode mode) { return quant::row_of(mode).name; }
@@ -54,8 +54,9 @@ std::optional<Validation> Evaluator::validate(const nn::BitNetForCausalLM& model
     totals.tokens += static_cast<std::int64_t>(logprobs.size());
     if (tokenizer_) totals.bytes += data::scored_bytes(pieces, piece, *tokenizer_);
   };
+  const std::int64_t tokens_per_call = model->model->device().is_cuda() ? kTokensPerGpuCall : kTokensPerCall;
   const std::size_t scored =
-      runtime::score_pieces(rows, pieces.ids, add, kTokensPerCall, [] { return !stop_requested(); });
+      runtime::score_pieces(rows, pieces.ids, add, tokens_per_call, [] { return !stop_requested(); });
   if (scored < pieces.size()) return std::nullopt;
 
   Validation result;

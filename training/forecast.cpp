@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core/base/check.h"
+#include "core/ops/gpu.h"
 #include "training/cost.h"
 #include "training/signals.h"
 #include "training/stages.h"
@@ -19,6 +20,12 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+/// The time when all that was started is done.
+double settled() {
+  ops::finish_gpu();
+  return now();
+}
+
 /// ids [micro batch, T+1]: which tokens they are hardly changes the time.
 at::Tensor any_ids(const config::RunConfig& config, std::size_t stage) {
   const std::int64_t rows = config.run.micro_batch_size,
@@ -27,16 +34,16 @@ at::Tensor any_ids(const config::RunConfig& config, std::size_t stage) {
 }
 
 double seconds_of_pass(nn::BitNetForCausalLM& model, const at::Tensor& ids) {
-  const double begin = now();
+  const double begin = settled();
   model->loss_sum(ids).backward();
-  return now() - begin;
+  return settled() - begin;
 }
 
 double seconds_of_forward(nn::BitNetForCausalLM& model, const at::Tensor& ids) {
   const at::NoGradGuard no_grad;  // takes the path of evaluation
-  const double begin = now();
+  const double begin = settled();
   model->loss_sum(ids);
-  return now() - begin;
+  return settled() - begin;
 }
 
 }  // namespace

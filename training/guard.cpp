@@ -37,7 +37,11 @@ Json number(double value) {
 at::Tensor rejection_flag(const at::Tensor& loss, const at::Tensor& norm, const at::Tensor& weight_norm) {
   at::Tensor finite =
       at::isfinite(loss).logical_and(at::isfinite(norm)).logical_and(at::isfinite(weight_norm));
-  if (ops::first_non_finite()) finite = at::zeros_like(finite);
+  if (const at::Tensor bad = ops::watched_flag(); bad.defined()) {
+    finite = finite.logical_and(bad.logical_not());  // stays on the device
+  } else if (ops::first_non_finite()) {
+    finite = at::zeros_like(finite);
+  }
   return finite.logical_not().to(at::kFloat);
 }
 

@@ -36,9 +36,9 @@ void Metrics::write(const StepRecord& step) {
   body["tok_s"] = static_cast<double>(step.step_tokens) / step.seconds;
   body["step_ms"] = 1e3 * step.seconds;
   body["data_wait"] = step.data_seconds / step.seconds;
-  body["mfu"] = Json();  // peaks are known for listed GPUs only
-  body["sol"] = Json();
-  body["mem_bytes"] = used_memory_bytes();
+  body["mfu"] = value_or_null(step.mfu);
+  body["sol"] = value_or_null(step.sol);
+  body["mem_bytes"] = step.memory_bytes;
   body["rejected"] = step.rejected;
   body["z_loss"] = value_or_null(step.scores.loss);
   body["z_norm"] = value_or_null(step.scores.norm);
@@ -51,18 +51,32 @@ void Meter::add(const StepRecord& step) {
   tokens_ += step.step_tokens;
   seconds_ += step.seconds;
   data_seconds_ += step.data_seconds;
+  mfu_seconds_ += step.mfu.value_or(0.0) * step.seconds;
+  sol_seconds_ += step.sol.value_or(0.0) * step.seconds;
 }
+
+namespace {
+
+std::string percent(const std::optional<double>& of_step, double share) {
+  if (!of_step) return "n/a";
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f%%", 100.0 * share);
+  return text;
+}
+
+}  // namespace
 
 std::string Meter::line(const StepRecord& last, double eta) {
   char text[256];
   std::snprintf(
       text, sizeof text,
-      "step %lld/%lld %s | loss %.4f | lr %.3g wd %.3g | gnorm %.3g | %s tok/s | MFU n/a SOL n/a | mem %s | "
+      "step %lld/%lld %s | loss %.4f | lr %.3g wd %.3g | gnorm %.3g | %s tok/s | MFU %s SOL %s | mem %s | "
       "data %.1f%% | eta %s",
       static_cast<long long>(last.step), static_cast<long long>(max_steps_), last.mode.c_str(), last.loss,
       last.learning_rate, last.weight_decay, last.grad_norm,
       short_number(static_cast<double>(tokens_) / seconds_).c_str(),
-      short_number(static_cast<double>(used_memory_bytes())).c_str(), 100.0 * data_seconds_ / seconds_,
+      percent(last.mfu, mfu_seconds_ / seconds_).c_str(), percent(last.sol, sol_seconds_ / seconds_).c_str(),
+      short_number(static_cast<double>(last.memory_bytes)).c_str(), 100.0 * data_seconds_ / seconds_,
       clock_time(eta).c_str());
   *this = Meter(max_steps_);
   return text;

@@ -24,6 +24,8 @@ struct StepRecord {
   double seconds = 0.0;       // of this step, loading included
   double data_seconds = 0.0;  // of which waiting for data
   std::int64_t rejected = 0;  // steps in the run so far
+  std::int64_t memory_bytes = 0;
+  std::optional<double> mfu, sol;  // shares of the device's peaks (devices.h), where they are known
   Scores scores;
   std::string state_hash;  // empty = not asked for
 };
@@ -53,7 +55,7 @@ class Meter {
  private:
   std::int64_t max_steps_;
   std::int64_t steps_ = 0, tokens_ = 0;
-  double seconds_ = 0.0, data_seconds_ = 0.0;
+  double seconds_ = 0.0, data_seconds_ = 0.0, mfu_seconds_ = 0.0, sol_seconds_ = 0.0;
 };
 
 }  // namespace a48::train

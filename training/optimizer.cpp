@@ -57,10 +57,11 @@ std::vector<at::Tensor> AdamW::weights() const {
 void AdamW::update(const config::Optim& optim, double learning_rate, double weight_decay,
                    const at::Tensor& scale, const at::Tensor& rejected) {
   const at::NoGradGuard no_grad;
-  // The op reads the number of this update, counted from 1, exact in fp32 below 2^24.
-  const at::Tensor number = at::full({}, static_cast<double>(applied_ + 1), at::kFloat);
   for (Group& group : groups_) {
     if (group.parameters.empty()) continue;
+    // The op reads the number of this update, counted from 1, exact in fp32 below 2^24.
+    const at::Tensor number = at::full({}, static_cast<double>(applied_ + 1),
+                                       group.parameters.front().options().requires_grad(false));
     std::vector<at::Tensor> gradients;
     for (const at::Tensor& parameter : group.parameters) gradients.push_back(parameter.grad());
     const std::vector<at::Tensor> numbers(group.parameters.size(), number);

@@ -15,13 +15,17 @@ namespace a48::train {
 namespace {
 
 /// What equal bits after a resume depend on (training.md R4).
-Json machine_facts(const config::RunConfig& config) {
+Json machine_facts(const Placement& placement, bool deterministic) {
   Json facts = Json::object();
-  facts["device"] = "cpu";
+  facts["device"] = device_name(placement);
+  if (placement.on_gpu()) {
+    facts["compute_dtype"] = placement.compute == torch::kFloat ? "fp32" : "bf16";
+    facts["deterministic"] = deterministic;
+  }
   facts["threads"] = thread_count();
   facts["isa"] = concat(isa_name(active_isa()), " (LibTorch: ", at::get_cpu_capability(), ")");
   facts["build"] = concat(kVersion, " ", kCommit);
-  facts["backward_dtype"] = config.run.backward_dtype == config::Dtype::bf16 ? "bf16" : "fp32";
+  facts["backward_dtype"] = placement.backward == ops::BackwardDtype::bf16 ? "bf16" : "fp32";
   return facts;
 }
 
@@ -58,10 +62,12 @@ void demand_tokenizer(const Checkpoint& source, const TokenizerRecord& ours) {
             "; prepare the data with the model's own tokenizer (a48 prepare --tokenizer)");
 }
 
-nn::BitNetForCausalLM build_model(const config::RunConfig& config) {
-  nn::BitNetForCausalLM model(config.model);
+nn::BitNetForCausalLM build_model(const config::RunConfig& config, const Placement& placement) {
+  nn::BitNetForCausalLM model(config.model, placement.device);
   model->set_implementations(config.run.attention_impl, config.run.head_impl);
-  if (config.run.backward_dtype == config::Dtype::bf16) model->set_backward(ops::BackwardDtype::bf16);
+  model->set_backward(placement.backward);
+  model->model->set_compute(placement.compute);
+  model->model->set_recompute_glu(config.run.recompute_glu);
   return model;
 }
 
@@ -76,23 +82,29 @@ bool changes_numbers(const config::Difference& change) {
 
 }  // namespace
 
-Session::Session(Launch begun)
+Session::Session(Launch begun, const Placement& placed)
     : launch(std::move(begun)),
+      placement(placed),
       config(launch.config),
       streams(streams_of(config)),
       loaders(open_loaders(config)),
       evaluator(config, loaders.front()->shards()),
-      model(build_model(config)),
+      model(build_model(config, placement)),
       optimizer(parameters_of(model)) {}
 
 void Session::announce() const {
-  const Cost cost = cost_of(config);
+  const Cost cost = cost_of(config, placement.compute == torch::kFloat ? 4 : 2);
   log::info(describe(cost, config, loaders.front()->windows()));
   for (const AdamW::Group& group : optimizer.groups()) {
     log::info(concat("optimizer group ", group.name, ": ", group.names.size(), " tensors, ",
                      short_number(static_cast<double>(group.weights())), " weights"));
   }
-  log::info(concat("device: ", cpu_name(), ", ", thread_count(), " threads, ", isa_name(active_isa())));
+  if (placement.on_gpu())
+    log::info(concat("device: ", device_name(placement), ", activations in ",
+                     placement.compute == torch::kFloat ? "fp32" : "bf16",
+                     config.run.deterministic ? ", deterministic" : ""));
+  log::info(concat(placement.on_gpu() ? "host: " : "device: ", cpu_name(), ", ", thread_count(), " threads, ",
+                   isa_name(active_isa())));
 }
 
 void Session::initialise() {
@@ -138,14 +150,14 @@ void Session::open_record() {
   write_file(launch.run / "run.json", config::resolved_text(config));
   metrics = Metrics(launch.run);
 
-  const Json machine = machine_facts(config);
+  const Json machine = machine_facts(placement, config.run.deterministic);
   Json event = Json::object();
   event["version"] = kVersion;
   event["commit"] = kCommit;
   event["config_sha256"] = config::config_sha256(config);
   event["machine"] = machine;
   event["cpu"] = cpu_name();
-  event["power_limit"] = Json();
+  event["gpu"] = placement.on_gpu() ? gpu_query() : Json();
   event["ranks"] = 1;
   event["parameters"] = cost_of(config).parameters;
   event["config"] = config::resolved(config);

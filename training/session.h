@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "modules/causal_lm.h"
 #include "training/checkpoint.h"
+#include "training/devices.h"
 #include "training/evaluate.h"
 #include "training/launch.h"
 #include "training/metrics.h"
@@ -20,7 +21,7 @@ namespace a48::train {
 
 struct Session {
   /// Opens and checks all data of all stages, then allocates the model.
-  explicit Session(Launch launch);
+  Session(Launch launch, const Placement& placement);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -38,6 +39,7 @@ struct Session {
   std::string fingerprint() const;  // of all training data
 
   Launch launch;
+  Placement placement;
   const config::RunConfig& config;
   std::vector<std::uint64_t> streams;                  // per stage
   std::vector<std::unique_ptr<data::Loader>> loaders;  // per stream

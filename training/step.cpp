@@ -18,7 +18,7 @@ std::int64_t predicted_tokens(const std::vector<at::Tensor>& micro_batches) {
 /// Σ NLL / tokens; gradients are left in the parameters.
 at::Tensor forward_and_backward(nn::BitNetForCausalLM& model, const std::vector<at::Tensor>& micro_batches) {
   const std::int64_t tokens = predicted_tokens(micro_batches);
-  at::Tensor total = at::zeros({}, at::kDouble);
+  at::Tensor total = at::zeros({}, at::TensorOptions(model->model->device()).dtype(at::kDouble));
   for (const at::Tensor& ids : micro_batches) {
     const at::Tensor sum = model->loss_sum(ids);
     (sum / static_cast<double>(tokens)).backward();
@@ -29,7 +29,7 @@ at::Tensor forward_and_backward(nn::BitNetForCausalLM& model, const std::vector<
 
 /// What the gradients are divided by: max(norm / limit, 1).
 at::Tensor clip_scale(const at::Tensor& norm, double limit) {
-  if (limit <= 0.0) return at::ones({}, at::kFloat);
+  if (limit <= 0.0) return at::ones({}, norm.options());
   return (norm / limit).clamp_min(1.0);
 }
 
@@ -59,16 +59,21 @@ StepResult train_step(nn::BitNetForCausalLM& model, AdamW& optimizer, const conf
   const at::Tensor rejected = rejection_flag(loss, norm, global_norm(optimizer.weights()));  // 1 = rejected
   optimizer.update(optim, plan.learning_rate, plan.weight_decay, clip_scale(norm, optim.grad_clip), rejected);
 
+  // The step's only wait for a device: what the log needs, in one copy.
+  const auto wide = [](const at::Tensor& scalar) { return scalar.to(at::kDouble); };
+  const at::Tensor seen =
+      at::stack({wide(loss), wide(norm), wide(rejected), wide(global_norm(optimizer.weights()))}).cpu();
+  const double* const value = seen.const_data_ptr<double>();
   StepResult result;
-  result.loss = loss.item<double>();
-  result.grad_norm = norm.item<double>();
-  if (rejected.item<float>() == 0.0f) {
+  result.loss = value[0];
+  result.grad_norm = value[1];
+  result.param_norm = value[3];
+  if (value[2] == 0.0) {
     optimizer.count_update();
     model->weights_changed();
   } else {
     result.rejected = rejection_reason(result.loss, result.grad_norm);
   }
-  result.param_norm = global_norm(optimizer.weights()).item<double>();
   return result;
 }
 

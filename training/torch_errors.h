@@ -16,7 +16,8 @@ auto with_torch_errors(const Body& body) {
     return body();
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    const bool memory = text.find("DefaultCPUAllocator") != std::string::npos;
+    const bool memory = text.find("DefaultCPUAllocator") != std::string::npos ||
+                        text.find("CUDA out of memory") != std::string::npos;
     throw Error(memory ? ErrorKind::no_resources : ErrorKind::internal,
                 memory ? concat(kMemory, " (", text, ")") : text);
   } catch (const std::bad_alloc&) {

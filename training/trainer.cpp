@@ -11,9 +11,11 @@
 #include "core/base/log.h"
 #include "core/base/parallel.h"
 #include "core/config/validate.h"
+#include "core/ops/gpu.h"
 #include "core/ops/threads.h"
 #include "core/runtime/sparsity.h"
 #include "training/cost.h"
+#include "training/devices.h"
 #include "training/forecast.h"
 #include "training/session.h"
 #include "training/signals.h"
@@ -37,18 +39,20 @@ int available_cpus() {
   return CPU_COUNT(&cpus);
 }
 
-void demand_cpu(const config::RunConfig& config) {
-  A48_CHECK(config.run.device != config::Device::cuda, ErrorKind::no_resources,
-            "run.device: this version trains on the CPU; use cpu or auto");
-  A48_CHECK(config.run.compute_dtype != config::Dtype::bf16, ErrorKind::config,
-            "run.compute_dtype: bf16 needs a GPU; on the CPU it is fp32 (or auto)");
-  demand_backward_dtype(config, cpu_has_bf16());
+/// Before anything is allocated.
+void demand_memory(const config::RunConfig& config, const Placement& placement, const Path& run) {
+  Cost cost = cost_of(config, placement.compute == torch::kFloat ? 4 : 2);
+  if (placement.on_gpu()) {
+    demand_gpu_memory(cost, device_name(placement), ops::gpu_memory().free);
+    cost.activation_bytes = 0;  // on the host only copies for a checkpoint
+  }
+  demand_resources(cost, run);
 }
 
 class Training {
  public:
-  Training(Launch launch, std::int64_t stop_after)
-      : session_(std::move(launch)),
+  Training(Launch launch, const Placement& placement, std::int64_t stop_after)
+      : session_(std::move(launch), placement),
         stop_after_(stop_after),
         meter_(config_.run.max_steps),
         forecast_(config_, session_.evaluator.has_validation()) {}
@@ -81,6 +85,7 @@ class Training {
   Forecast forecast_;
   std::int64_t steps_here_ = 0;  // made by this process
   double started_ = now();
+  const std::optional<Peaks> peaks_ = peaks_of(device_name(session_.placement));
 };
 
 ExitCode Training::run() {
@@ -154,6 +159,13 @@ StepRecord Training::record(const StepPlan& plan, const StepResult& result, doub
   line.seconds = seconds;
   line.data_seconds = data_seconds;
   line.rejected = state_.guard.rejected;
+  line.memory_bytes = memory_in_use(session_.placement);
+  if (peaks_) {
+    const std::int64_t sequence = config_.stages[plan.stage].data.sequence_length;
+    const double tokens = static_cast<double>(step_tokens);
+    line.mfu = tokens * flops_per_token(config_.model, sequence) / (seconds * peaks_->bf16_flops);
+    line.sol = tokens * least_seconds_per_token(config_.model, plan.slots, sequence, *peaks_) / seconds;
+  }
   if (config_.run.state_hash) line.state_hash = state_hash(session_.optimizer);
   return line;
 }
@@ -318,7 +330,8 @@ ExitCode Training::dry_run() {
     A48_CHECK(result.rejected.empty(), ErrorKind::not_finite,
               "dry run: the step was rejected: ", result.rejected);
     log::info(concat("dry run: one step of stage ", stage + 1, ", loss ", result.loss, ", ", now() - start,
-                     " s, memory ", short_number(static_cast<double>(used_memory_bytes())), "B"));
+                     " s, memory ", short_number(static_cast<double>(memory_in_use(session_.placement))),
+                     "B"));
     begin = config::stage_end(config_, stage);
   }
   state_.step = 0;
@@ -348,16 +361,16 @@ ExitCode train(const TrainRequest& request) {
                      " steps are done. A larger run.max_steps extends it; --fresh starts anew."));
     return ExitCode::done;
   }
-  demand_cpu(config);
+  const Placement placement = place_run(config);
   ops::use_torch_threads();
   set_thread_count(static_cast<int>(config.run.threads));
-  demand_resources(cost_of(config), launch.run);
+  demand_memory(config, placement, launch.run);
   for (const std::string& warning : config::warnings(config)) log::warning(warning);
   if (const int cpus = available_cpus(); config.run.threads > cpus)
     log::warning(concat("run.threads: ", config.run.threads, " threads on ", cpus,
                         " CPUs wait for each other; 0 takes the physical cores"));
 
-  Training training(std::move(launch), request.stop_after);
+  Training training(std::move(launch), placement, request.stop_after);
   return request.dry_run ? training.dry_run() : training.run();
 }
 

@@ -220,6 +220,12 @@ inline const std::vector<Field<Run>>& fields<Run>() {
              may_change),
       choice("attention_impl", &Run::attention_impl, attention, "attention products in training", may_change),
       choice("head_impl", &Run::head_impl, heads, "head product in training", may_change),
+      flag("deterministic", &Run::deterministic,
+           "on a GPU use only algorithms whose results are the same in every run; on a CPU they always are",
+           may_change),
+      flag("recompute_glu", &Run::recompute_glu,
+           "on a GPU compute gate and up again in backward, from the saved codes of their input: less memory",
+           may_change),
       integer("threads", &Run::threads, {0, 4096}, "0 = physical cores", may_change),
   };
   return table;

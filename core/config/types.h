@@ -114,7 +114,9 @@ struct Run {
   Dtype backward_dtype = Dtype::automatic;
   AttentionImpl attention_impl = AttentionImpl::sdpa;
   HeadImpl head_impl = HeadImpl::gemm;
-  std::int64_t threads = 0;  // 0 = physical cores
+  bool deterministic = false;  // on a GPU: two runs give the same bits
+  bool recompute_glu = false;  // on a GPU: gate and up again in backward, from their saved codes
+  std::int64_t threads = 0;    // 0 = physical cores
 };
 
 struct Init {

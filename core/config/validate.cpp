@@ -144,6 +144,19 @@ void bf16_compute_needs_cuda(const RunConfig& config, Found& found) {
         "fp32");
 }
 
+void exact_order_needs_a_cpu(const RunConfig& config, Found& found) {
+  if (config.run.device != Device::cuda) return;
+  if (config.run.attention_impl == AttentionImpl::exact)
+    found.push_back("run.attention_impl: exact is the CPU's order; with run.device=cuda allowed: sdpa");
+  if (config.run.head_impl == HeadImpl::exact)
+    found.push_back("run.head_impl: exact is the CPU's order; with run.device=cuda allowed: gemm");
+}
+
+void recomputation_needs_cuda(const RunConfig& config, Found& found) {
+  if (config.run.recompute_glu && config.run.device != Device::cuda)
+    found.push_back("run.recompute_glu: true needs run.device=cuda");
+}
+
 void optimizer_state_needs_a_source(const RunConfig& config, Found& found) {
   if (config.init.optimizer && config.init.from.empty())
     found.push_back(
@@ -168,6 +181,8 @@ constexpr void (*kRules[])(const RunConfig&, Found&) = {
     shards_have_a_folder,
     floor_is_below_the_peaks,
     bf16_compute_needs_cuda,
+    exact_order_needs_a_cpu,
+    recomputation_needs_cuda,
     optimizer_state_needs_a_source,
     run_has_a_folder,
 };

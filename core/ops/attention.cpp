@@ -144,7 +144,8 @@ at::Tensor grid_places(const AttentionShape& shape, std::int64_t longest) {
 at::Tensor exact_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const AttentionShape& shape) {
   check_shape(q, k, v, shape);
-  A48_CHECK(!on_device(q), ErrorKind::config, "attention in the exact order of the CPU does not exist on a GPU");
+  A48_CHECK(!on_device(q), ErrorKind::config,
+            "attention in the exact order of the CPU does not exist on a GPU");
   return wants_grad({q, k, v}) ? ExactAttention::apply(q, k, v, shape)
                                : attend(q.detach(), k.detach(), v.detach(), shape);
 }
@@ -184,8 +185,8 @@ at::Tensor sdpa_attention(const at::Tensor& q, const at::Tensor& k, const at::Te
   return places.defined() ? rows.index_select(0, places) : rows;
 }
 
-at::Tensor attention_of_last(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t heads,
-                             std::int64_t kv_heads, std::int64_t head_dim) {
+at::Tensor attention_of_last(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim) {
   const std::int64_t rows = q.size(0), length = k.size(0);
   const auto heads_of = [&](const at::Tensor& x, std::int64_t count) {  // -> [1, H, ., hd]
     const at::Tensor split = x.reshape({x.size(0), count, head_dim}).transpose(0, 1);
@@ -195,8 +196,8 @@ at::Tensor attention_of_last(const at::Tensor& q, const at::Tensor& k, const at:
   const bool whole = rows == length;
   if (!whole && rows > 1) {
     const at::TensorOptions places = at::TensorOptions(q.device()).dtype(at::kLong);
-    visible = at::arange(length, places).unsqueeze(0) <=
-              at::arange(length - rows, length, places).unsqueeze(1);
+    visible =
+        at::arange(length, places).unsqueeze(0) <= at::arange(length - rows, length, places).unsqueeze(1);
   }
   const at::Tensor y = at::scaled_dot_product_attention(
       heads_of(q, heads), heads_of(k, kv_heads), heads_of(v, kv_heads), visible, 0.0, /*is_causal=*/whole,

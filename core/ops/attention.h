@@ -23,9 +23,9 @@ at::Tensor exact_attention(const at::Tensor& q, const at::Tensor& k, const at::T
 at::Tensor sdpa_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                           const AttentionShape& shape);
 
-/// LibTorch's attention of the last n positions of a sequence: q [n, H·hd], all keys and values [L, KV·hd], row i
-/// sees the first L − n + i + 1 of them.
-at::Tensor attention_of_last(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t heads,
-                             std::int64_t kv_heads, std::int64_t head_dim);
+/// LibTorch's attention of the last n positions of a sequence: q [n, H·hd], all keys and values [L, KV·hd],
+/// row i sees the first L − n + i + 1 of them.
+at::Tensor attention_of_last(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim);
 
 }  // namespace a48::ops

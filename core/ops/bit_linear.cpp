@@ -12,6 +12,7 @@
 #include "core/ops/bridge.h"
 #include "core/ops/device.h"
 #include "core/ops/device_linear.h"
+#include "core/ops/glu.h"
 #include "core/ops/rms_norm.h"
 #include "core/ops/saved_bytes.h"
 #include "core/ops/status.h"
@@ -196,7 +197,14 @@ struct TernaryLinear : torch::autograd::Function<TernaryLinear> {
 std::vector<at::Tensor> bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
                                    const LinearInput& input) {
   check_weights(x, weights);
+  A48_ASSERT(!input.glu || weights.size() == 2, "gate and up", weights.size());
   if (on_device(x)) return device_bit_linear(x, weights, input);
+  if (input.glu) {
+    LinearInput both = input;
+    both.glu.reset();
+    const std::vector<at::Tensor> y = bit_linear(x, weights, both);
+    return {glu(y[0], y[1], *input.glu)};
+  }
   if (input.gain.defined()) {
     LinearInput normed = input;
     normed.gain = at::Tensor();

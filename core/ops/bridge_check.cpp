@@ -1,4 +1,5 @@
-// Linked with bridge_cuda.cpp where LibTorch's CUDA libraries are not whole: shows that it fits them. Never run.
+// Linked with bridge_cuda.cpp where LibTorch's CUDA libraries are not whole: shows that it fits them. Never
+// run.
 #include "core/ops/gpu.h"
 
 int main() {

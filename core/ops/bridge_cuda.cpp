@@ -1,5 +1,5 @@
-// The GPU through LibTorch: current stream, memory, switches of its libraries. The only file that sees LibTorch's
-// CUDA headers. Kernels: core/kernels/cuda/table_cuda.h.
+// The GPU through LibTorch: current stream, memory, switches of its libraries. The only file that sees
+// LibTorch's CUDA headers. Kernels: core/kernels/cuda/table_cuda.h.
 #include <ATen/Context.h>
 #include <ATen/ops/mm.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -18,7 +18,7 @@ namespace {
 
 using c10::cuda::CUDACachingAllocator::getDeviceStats;
 
-constexpr int kLeastMajor = 8;  // mma and cp.async of core/kernels/cuda/intrinsics.cuh
+constexpr int kLeastMajor = 8;        // mma and cp.async of core/kernels/cuda/intrinsics.cuh
 constexpr std::size_t kAllPools = 0;  // index of the aggregate in the allocator's counts
 
 kernels::cuda::Stream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
@@ -48,8 +48,8 @@ std::string no_gpu_reason() {
 void use_gpu() {
   A48_CHECK(gpu_count() > 0, ErrorKind::no_resources, no_gpu_reason());
   const cudaDeviceProp gpu = properties();
-  A48_CHECK(gpu.major >= kLeastMajor, ErrorKind::no_resources, gpu.name, " has compute capability ", gpu.major,
-            '.', gpu.minor, "; the kernels need 8.0 or later");
+  A48_CHECK(gpu.major >= kLeastMajor, ErrorKind::no_resources, gpu.name, " has compute capability ",
+            gpu.major, '.', gpu.minor, "; the kernels need 8.0 or later");
   // A sum in bf16 of parts of a product would break exactness on codes (numerics.md 4.1).
   at::globalContext().setAllowBF16ReductionCuBLAS(false, false);
   static const DeviceAccess access{&kernels::cuda::table_cuda(), is_on_gpu, current_stream, product_in_float};
@@ -75,7 +75,28 @@ GpuMemory gpu_memory() {
 
 void reset_most_used() { c10::cuda::CUDACachingAllocator::resetPeakStats(c10::cuda::current_device()); }
 
-void finish_gpu() { c10::cuda::device_synchronize(); }
+void finish_gpu() {
+  if (gpu_count() > 0 && c10::cuda::hasPrimaryContext(0)) c10::cuda::device_synchronize();
+}
+
+double gpu_seconds(FunctionRef<void()> work) {
+  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
+  cudaEvent_t begin = nullptr, end = nullptr;
+  float milliseconds = 0.0f;
+  const auto check = [](cudaError_t error) {
+    A48_CHECK(error == cudaSuccess, ErrorKind::internal, "timing on the GPU: ", cudaGetErrorString(error));
+  };
+  check(cudaEventCreate(&begin));
+  check(cudaEventCreate(&end));
+  check(cudaEventRecord(begin, stream));
+  work();
+  check(cudaEventRecord(end, stream));
+  check(cudaEventSynchronize(end));
+  check(cudaEventElapsedTime(&milliseconds, begin, end));
+  check(cudaEventDestroy(begin));
+  check(cudaEventDestroy(end));
+  return 1e-3 * static_cast<double>(milliseconds);
+}
 
 void set_deterministic(bool on) {
   if (on) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);

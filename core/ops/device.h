@@ -1,6 +1,6 @@
-// Where an operation runs. Each operation of this folder asks on_device() once, at its entry: tensors on the CPU
-// go to core/kernels/api.h, tensors on a GPU to the CUDA kernels (device_linear.h, device_rows.h). How a GPU's
-// stream and memory are reached stands apart, because builds without CUDA have none: gpu.h.
+// Where an operation runs. Each operation of this folder asks on_device() once, at its entry: tensors on the
+// CPU go to core/kernels/api.h, tensors on a GPU to the CUDA kernels (device_linear.h, device_rows.h). How a
+// GPU's stream and memory are reached stands apart, because builds without CUDA have none: gpu.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,8 +9,8 @@
 
 namespace a48::ops {
 
-/// What multiplies codes: LibTorch's int8 product followed by our scale pass, or our kernel, which scales as it
-/// stores. The same bits.
+/// What multiplies codes: LibTorch's int8 product followed by our scale pass, or our kernel, which scales as
+/// it stores. The same bits.
 enum class CodeProduct { int_mm, own_kernel };
 
 /// A device as the operations see it. A GPU's is made by use_gpu(); tests have one that runs the kernels'

@@ -1,10 +1,11 @@
-// Quantize, multiply codes, scale; and the straight-through backward. Next: core/kernels/cuda/quantize_rows.cu,
-// gemm_ternary.cu, backward_operands.cu.
+// Quantize, multiply codes, scale; and the straight-through backward. Next:
+// core/kernels/cuda/quantize_rows.cu, gemm_ternary.cu, backward_operands.cu.
 #include "core/ops/device_linear.h"
 
 #include <ATen/ops/_int_mm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/kernels/cuda/layout.h"
@@ -22,8 +23,9 @@ using kernels::cuda::code_row_bytes;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kOutputMultiple = 8;   // of LibTorch's int8 product on CUDA
-constexpr std::int64_t kMostRowsWithout = 16;  // it takes more rows than these; our kernel has a tile for them
+constexpr std::int64_t kOutputMultiple = 8;  // of LibTorch's int8 product on CUDA
+constexpr std::int64_t kMostRowsWithout =
+    16;  // it takes more rows than these; our kernel has a tile for them
 
 at::TensorOptions options_of(const at::Tensor& like, at::ScalarType type) {
   return at::TensorOptions(like.device()).dtype(type);
@@ -32,11 +34,11 @@ at::TensorOptions options_of(const at::Tensor& like, at::ScalarType type) {
 bool is_four_bit(quant::Scheme scheme) { return quant::row_of(scheme).storage_bits == 4; }
 
 struct Quantized {
-  at::Tensor codes;     // int8 [R, code_row_bytes(K)], 0 behind K
-  at::Tensor packed;    // [R, ceil(K/2)] of a 4-bit scheme that is saved
-  at::Tensor step;      // [R, 1]
-  at::Tensor code_sum;  // int32 [R]
-  at::Tensor status;    // uint8 [R]
+  at::Tensor codes;        // int8 [R, code_row_bytes(K)], 0 behind K
+  at::Tensor packed;       // [R, ceil(K/2)] of a 4-bit scheme that is saved
+  at::Tensor step;         // [R, 1]
+  at::Tensor code_sum;     // int32 [R]
+  at::Tensor status;       // uint8 [R]
   at::Tensor inverse_rms;  // [R], with a gain
 };
 
@@ -49,9 +51,12 @@ Quantized quantize(const at::Tensor& x, quant::Scheme scheme, std::int64_t keep,
   const auto empty = [&](at::IntArrayRef sizes, at::ScalarType type) {
     return at::empty(sizes, options_of(x, type));
   };
-  Quantized q{empty({rows, code_row_bytes(width)}, at::kChar), {},
-              empty({rows, 1}, at::kFloat),                     empty({rows}, at::kInt),
-              empty({rows}, at::kByte),                         {}};
+  Quantized q{empty({rows, code_row_bytes(width)}, at::kChar),
+              {},
+              empty({rows, 1}, at::kFloat),
+              empty({rows}, at::kInt),
+              empty({rows}, at::kByte),
+              {}};
   if (pack && is_four_bit(scheme)) q.packed = empty({rows, quant::packed4_bytes(width)}, at::kByte);
   if (gain.defined()) q.inverse_rms = empty({rows}, at::kFloat);
   kernels::cuda::QuantizeArgs args;
@@ -97,7 +102,7 @@ at::Tensor multiply(const Quantized& q, const TernaryWeight& weight, at::ScalarT
   if (rows <= kMostRowsWithout || device().code_product == CodeProduct::own_kernel) {
     device().kernels->gemm_ternary({.codes = device_rows_of<const std::int8_t>(q.codes, operand.inputs),
                                     .step = device_data<float>(q.step),
-                                    .code_sum = device_data<std::int32_t>(q.code_sum),
+                                    .code_sum = nullptr,  // read beside packed weights only
                                     .weight = operand,
                                     .y = float_rows_of(y)},
                                    device().stream());
@@ -171,13 +176,29 @@ void note_weights(std::span<const LinearWeight> weights) {
   for (const LinearWeight& weight : weights) note_saved(weight.name + "/weight", weight.ternary.padded);
 }
 
+/// int8 codes as a product takes them, from what is saved: rows of whole 64 bytes, 0 behind the width.
+at::Tensor whole_codes(const at::Tensor& saved, quant::Scheme scheme, std::int64_t width) {
+  if (!is_four_bit(scheme)) return saved;
+  const at::Tensor codes = at::zeros({saved.size(0), code_row_bytes(width)}, options_of(saved, at::kChar));
+  device().kernels->unpack4_rows({.scheme = scheme,
+                                  .packed = device_rows_of<const std::uint8_t>(saved, saved.size(1)),
+                                  .codes = device_rows_of<std::int8_t>(codes, width)},
+                                 device().stream());
+  return codes;
+}
+
 struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gain,
-                               at::TensorList /*masters*/, std::span<const LinearWeight> weights,
-                               const LinearInput& input) {
+  static constexpr std::size_t kWeights = 5;  // where they begin among the saved
+  static constexpr std::int64_t kNoGlu = -1;
+
+  /// `tracked`: the masters, then the gain if there is one.
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, at::TensorList /*tracked*/,
+                               std::span<const LinearWeight> weights, const LinearInput& input) {
     ctx->set_materialize_grads(false);
+    const at::Tensor& gain = input.gain;
     const Quantized q = quantize(device_matrix(x, "input"), input, weights.front().name, true);
     variable_list outputs = multiply_all(x, q, weights);
+    if (input.glu) outputs = {device_gated(outputs[0], outputs[1], *input.glu)};
 
     const at::Tensor codes = q.packed.defined() ? q.packed : q.codes;
     variable_list saved{gain.defined() ? x : at::Tensor(), gain, q.inverse_rms, codes, q.step};
@@ -197,25 +218,49 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
     ctx->saved_data["backward"] = static_cast<std::int64_t>(input.backward);
     ctx->saved_data["sizes"] = x.sizes().vec();
     ctx->saved_data["type"] = static_cast<std::int64_t>(x.scalar_type());
+    ctx->saved_data["glu"] = input.glu ? static_cast<std::int64_t>(*input.glu) : kNoGlu;
     return outputs;
   }
 
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    constexpr std::size_t kWeights = 5;  // where they begin among the saved
+  /// Gradients of gate and up from that of their GLU: both are made again from the saved codes.
+  static variable_list glu_gradients(const variable_list& saved, quant::Scheme scheme, std::int64_t width,
+                                     at::ScalarType type, kernels::GluKind kind, const at::Tensor& dy) {
+    Quantized q{whole_codes(saved[3], scheme, width), {}, saved[4], {}, {}, {}};
+    const auto product_of = [&](std::size_t i, std::int64_t outputs) {
+      const at::Tensor& padded = saved[kWeights + 2 * i];
+      return multiply(q,
+                      {.codes = padded.narrow(0, 0, outputs).narrow(1, 0, width),
+                       .device_alpha = saved[kWeights + 2 * i + 1],
+                       .padded = padded},
+                      type);
+    };
+    const at::Tensor rows = device_matrix(dy, "gradient");
+    const auto [dgate, dup] =
+        device_glu_backward(product_of(0, rows.size(1)), product_of(1, rows.size(1)), rows.to(type), kind);
+    return {dgate, dup};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& of_outputs) {
+    variable_list grads = of_outputs;
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &gain = saved[1], &inverse_rms = saved[2], &codes = saved[3],
                      &step = saved[4];
     const auto scheme = static_cast<quant::Scheme>(ctx->saved_data["scheme"].toInt());
-    const at::ScalarType operand =
-        type_of(static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt()));
+    const at::ScalarType operand = type_of(static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt()));
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
     const std::vector<std::int64_t> sizes = ctx->saved_data["sizes"].toIntVector();
     const std::vector<std::int64_t> outputs = ctx->saved_data["outputs"].toIntVector();
     const std::int64_t width = sizes.back();
-    const bool wants_dx = ctx->needs_input_grad(0) || (gain.defined() && ctx->needs_input_grad(1));
+    const std::size_t gain_place = 1 + outputs.size();
+    const bool wants_dx = ctx->needs_input_grad(0) || (gain.defined() && ctx->needs_input_grad(gain_place));
+
+    if (const std::int64_t glu = ctx->saved_data["glu"].toInt(); glu != kNoGlu && grads[0].defined())
+      grads = glu_gradients(saved, scheme, width, type, static_cast<kernels::GluKind>(glu), grads[0]);
+    else if (glu != kNoGlu)
+      grads.resize(outputs.size());
 
     at::Tensor dx, q;
-    variable_list result(2 + outputs.size() + 2);  // x, gain, masters, weights, input
+    variable_list result(gain_place + (gain.defined() ? 1 : 0) + 2);  // x, masters, gain, weights, input
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = device_matrix(grads[i], "gradient");
@@ -223,9 +268,9 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
         const at::Tensor t = weight_operand(saved[kWeights + 2 * i], outputs[i], width, operand);
         add_input_gradient(dx, dy.to(operand), t, saved[kWeights + 2 * i + 1]);
       }
-      if (ctx->needs_input_grad(2 + i)) {
+      if (ctx->needs_input_grad(1 + i)) {
         if (!q.defined()) q = codes_operand(codes, scheme, width, operand);
-        result[2 + i] = device().product(scaled_gradient(dy, step, operand).t(), q);
+        result[1 + i] = device().product(scaled_gradient(dy, step, operand).t(), q);
       }
     }
     if (!dx.defined()) return result;
@@ -233,7 +278,7 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
       // The kernel takes fp32 beside rows of either type: dx is rounded once, behind the norm.
       NormGradients all = device_rms_norm_backward(device_matrix(x, "input"), dx, gain, inverse_rms);
       result[0] = all.dx.view(sizes);
-      result[1] = all.dgain;
+      result[gain_place] = all.dgain;
     } else {
       result[0] = dx.to(type).view(sizes);
     }
@@ -279,10 +324,12 @@ struct DeviceTernaryLinear : torch::autograd::Function<DeviceTernaryLinear> {
   }
 };
 
-bool tracked(const at::Tensor& x, const at::Tensor& gain, std::span<const LinearWeight> weights,
-             std::vector<at::Tensor>& masters) {
-  for (const LinearWeight& weight : weights) masters.push_back(weight.master);
-  return wants_grad({x, gain}) || wants_grad(masters);
+/// What a gradient may be wanted of besides x.
+std::vector<at::Tensor> tracked_of(std::span<const LinearWeight> weights, const at::Tensor& gain = {}) {
+  std::vector<at::Tensor> tracked;
+  for (const LinearWeight& weight : weights) tracked.push_back(weight.master);
+  if (gain.defined()) tracked.push_back(gain);
+  return tracked;
 }
 
 }  // namespace
@@ -312,18 +359,19 @@ TernaryWeight device_ternarize(const at::Tensor& master) {
 
 std::vector<at::Tensor> device_bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
                                           const LinearInput& input) {
-  std::vector<at::Tensor> masters;
-  if (tracked(x, input.gain, weights, masters))
-    return DeviceBitLinear::apply(x, input.gain, at::TensorList(masters), weights, input);
-  const Quantized q =
-      quantize(device_matrix(x.detach(), "input"), input, weights.front().name, false);
-  return multiply_all(x, q, weights);
+  const std::vector<at::Tensor> tracked = tracked_of(weights, input.gain);
+  if (wants_grad(x) || wants_grad(tracked))
+    return DeviceBitLinear::apply(x, at::TensorList(tracked), weights, input);
+  const Quantized q = quantize(device_matrix(x.detach(), "input"), input, weights.front().name, false);
+  const std::vector<at::Tensor> outputs = multiply_all(x, q, weights);
+  if (input.glu) return {device_gated(outputs[0], outputs[1], *input.glu)};
+  return outputs;
 }
 
 std::vector<at::Tensor> device_ternary_linear(const at::Tensor& x, std::span<const LinearWeight> weights) {
-  std::vector<at::Tensor> masters;
-  if (tracked(x, {}, weights, masters))
-    return DeviceTernaryLinear::apply(x, at::TensorList(masters), weights);
+  const std::vector<at::Tensor> tracked = tracked_of(weights);
+  if (wants_grad(x) || wants_grad(tracked))
+    return DeviceTernaryLinear::apply(x, at::TensorList(tracked), weights);
   const at::Tensor matrix = device_matrix(x.detach(), "input");
   std::vector<at::Tensor> outputs;
   for (const LinearWeight& weight : weights) {

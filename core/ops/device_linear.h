@@ -14,9 +14,9 @@
 
 namespace a48::ops {
 
-/// Results have x's type, fp32 or bf16, rounded once. Saved for backward: with a gain, x and r; codes as int8,
-/// or two a byte for 4-bit schemes; d; the cache's codes and α. dX and dW are summed in fp32, operands in
-/// input.backward.
+/// Results have x's type, fp32 or bf16, rounded once. Saved for backward: with a gain, x and r; codes as
+/// int8, or two a byte for 4-bit schemes; d; the cache's codes and α. dX and dW are summed in fp32, operands
+/// in input.backward.
 std::vector<at::Tensor> device_bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
                                           const LinearInput& input);
 std::vector<at::Tensor> device_ternary_linear(const at::Tensor& x, std::span<const LinearWeight> weights);

@@ -19,7 +19,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Blocks of the norm's derivative: each adds its share of dgain over its rows; a few for every multiprocessor.
+/// Blocks of the norm's derivative: each adds its share of dgain over its rows; a few for every
+/// multiprocessor.
 constexpr std::int64_t kMostGainParts = 512;
 
 /// inverse_rms may be undefined: not wanted.
@@ -48,19 +49,11 @@ struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const NormGradients all =
-        device_rms_norm_backward(device_matrix(saved[0], "input"), device_matrix(grads[0], "gradient"),
-                                 saved[1], saved[2]);
+    const NormGradients all = device_rms_norm_backward(
+        device_matrix(saved[0], "input"), device_matrix(grads[0], "gradient"), saved[1], saved[2]);
     return {all.dx.view(saved[0].sizes()), all.dgain, at::Tensor()};
   }
 };
-
-at::Tensor gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
-  const at::Tensor g = device_matrix(gate, "gate"), u = device_matrix(up, "up");
-  at::Tensor y = at::empty_like(g);
-  device().kernels->glu_rows({kind, float_rows(g), float_rows(u), float_rows_of(y)}, device().stream());
-  return y.view(gate.sizes());
-}
 
 struct DeviceGlu : torch::autograd::Function<DeviceGlu> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate, const at::Tensor& up,
@@ -68,18 +61,15 @@ struct DeviceGlu : torch::autograd::Function<DeviceGlu> {
     ctx->save_for_backward({gate, up});
     ctx->saved_data["kind"] = static_cast<std::int64_t>(kind);
     note_saved("glu", {gate, up});
-    return gated(gate, up, kind);
+    return device_gated(gate, up, kind);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor gate = device_matrix(saved[0], "gate"), up = device_matrix(saved[1], "up"),
                      dy = device_matrix(grads[0], "gradient");
-    at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
-    device().kernels->glu_backward_rows(
-        {static_cast<kernels::GluKind>(ctx->saved_data["kind"].toInt()), float_rows(gate), float_rows(up),
-         float_rows(dy), float_rows_of(dgate), float_rows_of(dup)},
-        device().stream());
+    const auto [dgate, dup] =
+        device_glu_backward(gate, up, dy, static_cast<kernels::GluKind>(ctx->saved_data["kind"].toInt()));
     return {dgate.view(saved[0].sizes()), dup.view(saved[1].sizes()), at::Tensor()};
   }
 };
@@ -119,6 +109,22 @@ struct DeviceRope : torch::autograd::Function<DeviceRope> {
 
 }  // namespace
 
+at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
+  const at::Tensor g = device_matrix(gate, "gate"), u = device_matrix(up, "up");
+  at::Tensor y = at::empty_like(g);
+  device().kernels->glu_rows({kind, float_rows(g), float_rows(u), float_rows_of(y)}, device().stream());
+  return y.view(gate.sizes());
+}
+
+std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, const at::Tensor& up,
+                                                      const at::Tensor& dy, kernels::GluKind kind) {
+  at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
+  device().kernels->glu_backward_rows(
+      {kind, float_rows(gate), float_rows(up), float_rows(dy), float_rows_of(dgate), float_rows_of(dup)},
+      device().stream());
+  return {dgate, dup};
+}
+
 NormGradients device_rms_norm_backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& gain,
                                        const at::Tensor& inverse_rms) {
   NormGradients result{at::empty_like(x), {}};
@@ -141,7 +147,8 @@ at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double e
 }
 
 at::Tensor device_glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
-  return wants_grad({gate, up}) ? DeviceGlu::apply(gate, up, kind) : gated(gate.detach(), up.detach(), kind);
+  return wants_grad({gate, up}) ? DeviceGlu::apply(gate, up, kind)
+                                : device_gated(gate.detach(), up.detach(), kind);
 }
 
 at::Tensor device_rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,

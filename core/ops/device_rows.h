@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "core/kernels/api.h"
 #include "core/ops/rope.h"
@@ -15,6 +16,11 @@ at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double e
 at::Tensor device_glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind);
 at::Tensor device_rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
                        const RopeTables& tables);
+
+/// Without a graph, for rows [R, F]: y, and (dgate, dup).
+at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind);
+std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, const at::Tensor& up,
+                                                      const at::Tensor& dy, kernels::GluKind kind);
 
 struct NormGradients {
   at::Tensor dx, dgain;  // of x's type; fp32

@@ -6,8 +6,9 @@ namespace a48::ops {
 at::Tensor device_matrix(const at::Tensor& x, const char* name) {
   A48_CHECK(x.defined() && x.dim() >= 1, ErrorKind::config, name,
             ": a tensor of at least one dimension is needed");
-  A48_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16, ErrorKind::config, name, " is ",
-            x.scalar_type(), "; on a GPU activations are fp32 or bf16: convert with .to(torch::kBFloat16)");
+  A48_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16, ErrorKind::config, name,
+            " is ", x.scalar_type(),
+            "; on a GPU activations are fp32 or bf16: convert with .to(torch::kBFloat16)");
   A48_CHECK(on_device(x), ErrorKind::config, name, " is on ", x.device().str(),
             ", the other operands are on the GPU: move it with .to(torch::kCUDA)");
   const std::int64_t last = x.size(-1);

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/base/function_ref.h"
+
 namespace a48::ops {
 
 /// GPUs that this build and machine can use.
@@ -27,6 +29,9 @@ void reset_most_used();
 
 /// Waits for all work of the GPU.
 void finish_gpu();
+
+/// Seconds between two events around the work that `work` puts on the current stream; waits for it.
+double gpu_seconds(FunctionRef<void()> work);
 
 /// Run-to-run equality: only algorithms that always give the same bits (training.md R5). Before the first
 /// product on a GPU.

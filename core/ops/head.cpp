@@ -58,7 +58,7 @@ std::int64_t rows_per_chunk(std::int64_t vocab) {
 }
 
 struct LossParts {
-  at::Tensor loss;  // fp32 scalar
+  at::Tensor loss;         // fp32 scalar
   at::Tensor dx, dweight;  // of the loss; undefined when not asked for
 };
 

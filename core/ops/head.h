@@ -10,8 +10,8 @@
 
 namespace a48::ops {
 
-/// x [..., D], weight [V, D] -> [..., V], in the bits of numerics E3; on a GPU sums of LibTorch's order. The two products of its backward are in
-/// `dtype`, which rounds all operands.
+/// x [..., D], weight [V, D] -> [..., V], in the bits of numerics E3; on a GPU sums of LibTorch's order. The
+/// two products of its backward are in `dtype`, which rounds all operands.
 at::Tensor exact_head(const at::Tensor& x, const at::Tensor& weight,
                       BackwardDtype dtype = BackwardDtype::fp32);
 

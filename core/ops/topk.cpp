@@ -34,9 +34,8 @@ at::Tensor mask_of(const at::Tensor& x, double keep) {
   if (on_device(x)) return device_topk_mask(x, count);
   const at::Tensor matrix = matrix_of(x, "input");
   at::Tensor bytes = empty_matrix(matrix.size(0), matrix.size(1), at::kByte);
-  kernels::topk_rows({.x = rows_of<const float>(matrix),
-                      .keep = count,
-                      .mask = rows_of<std::uint8_t>(bytes)});
+  kernels::topk_rows(
+      {.x = rows_of<const float>(matrix), .keep = count, .mask = rows_of<std::uint8_t>(bytes)});
   return bytes;
 }
 

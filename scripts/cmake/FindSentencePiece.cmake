@@ -1,8 +1,21 @@
-# SentencePiece by way of pkg-config: the target a48::sentencepiece (encoder and trainer).
+# SentencePiece by way of pkg-config, or by its header and libraries where that is missing: the target
+# a48::sentencepiece (encoder and trainer).
 include(FindPackageHandleStandardArgs)
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
   pkg_check_modules(SentencePiece QUIET IMPORTED_TARGET GLOBAL sentencepiece)
+endif()
+if(NOT SentencePiece_FOUND)
+  find_path(SentencePiece_INCLUDE sentencepiece_processor.h)
+  find_library(SentencePiece_ENCODER sentencepiece)
+  find_library(SentencePiece_TRAINER sentencepiece_train)
+  mark_as_advanced(SentencePiece_INCLUDE SentencePiece_ENCODER SentencePiece_TRAINER)
+  if(SentencePiece_INCLUDE AND SentencePiece_ENCODER AND SentencePiece_TRAINER)
+    set(SentencePiece_LINK_LIBRARIES "${SentencePiece_ENCODER};${SentencePiece_TRAINER}")
+    add_library(a48::sentencepiece INTERFACE IMPORTED GLOBAL)
+    target_include_directories(a48::sentencepiece SYSTEM INTERFACE "${SentencePiece_INCLUDE}")
+    target_link_libraries(a48::sentencepiece INTERFACE ${SentencePiece_LINK_LIBRARIES})
+  endif()
 endif()
 find_package_handle_standard_args(SentencePiece REQUIRED_VARS SentencePiece_LINK_LIBRARIES
                                   VERSION_VAR SentencePiece_VERSION)

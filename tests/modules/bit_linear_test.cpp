@@ -24,6 +24,30 @@ TEST_CASE("S13: ternary codes are made once and again after every write to the m
   CHECK(layer->ternary().codes.count_nonzero().item<int>() == 1);  // all others are small beside it
 }
 
+TEST_CASE("the eager form that speed is compared with has the values and gradients of ours") {
+  for (const quant::Scheme scheme : {quant::Scheme::int8, quant::Scheme::int4, quant::Scheme::fp4}) {
+    for (const double keep : {1.0, 0.5}) {
+      INFO(quant::row_of(scheme).name << " keep " << keep);
+      std::vector<std::vector<at::Tensor>> found;
+      for (const bool eager : {false, true}) {
+        nn::BitLinear layer(40, 6);
+        {
+          const at::NoGradGuard no_grad;
+          layer->weight.copy_(normal({6, 40}, 8));
+        }
+        layer->set_slot({scheme, keep, true});
+        layer->set_eager(eager);
+        const at::Tensor x = normal({9, 40}, 9).requires_grad_();
+        const at::Tensor y = layer(x);
+        y.backward(normal({9, 6}, 10));
+        found.push_back({y.detach(), x.grad(), layer->weight.grad()});
+      }
+      for (std::size_t i = 0; i < found[0].size(); ++i)  // numerics.md 4.1: within 1e-5
+        CHECK(relative_error(found[1][i], found[0][i]) < 1e-5);
+    }
+  }
+}
+
 TEST_CASE(
     "slots choose the product: float, ternary with float input, quantized; float weights with quantized "
     "input") {

@@ -199,6 +199,11 @@ TEST_CASE("inspect and bench train") {
   CHECK(bench.json);
   CHECK_FALSE(bench.request.bf16_backward);
   CHECK(parse({"bench", "train", "--bf16-backward"}).bench->request.bf16_backward);
+  CHECK(!bench.request.gpu);
+  const BenchOptions on_gpu = *parse({"bench", "train", "--device", "cuda", "--modes", "a8,a8-eager"}).bench;
+  CHECK(on_gpu.request.gpu);
+  CHECK(on_gpu.request.modes == std::vector<std::string>{"a8", "a8-eager"});
+  CHECK(holds(error_of({"bench", "train", "--device", "gpu"}), "cuda"));
   CHECK(parse({"bench", "train"}).bench->request.modes.size() == 4);
   CHECK(holds(error_of({"bench", "train", "--preset", "85m"}), "did you mean 85M?"));
   CHECK(holds(error_of({"bench", "train", "--modes", "a9"}), "mode a9 is not known"));

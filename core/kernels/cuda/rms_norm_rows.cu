@@ -1,5 +1,5 @@
-// RMSNorm and its derivative. Forward: one block a row, the row in shared memory. Backward: a block takes every
-// parts-th row and keeps its share of the gain's gradient in shared memory. Formulas: numerics.md 3.
+// RMSNorm and its derivative. Forward: one block a row, the row in shared memory. Backward: a block takes
+// every parts-th row and keeps its share of the gain's gradient in shared memory. Formulas: numerics.md 3.
 #include "core/kernels/cuda/entries.h"
 #include "core/kernels/cuda/launch.cuh"
 #include "core/kernels/cuda/row_in_shared.cuh"
@@ -16,8 +16,7 @@ __global__ void norm_kernel(const X* x, std::int64_t x_stride, const float* gain
   float& scratch = *reinterpret_cast<float*>(shared_memory());
   float4* row = reinterpret_cast<float4*>(shared_memory() + kScratchBytes);
   const std::int64_t r = blockIdx.x, quads = quads_of(width);
-  for_own_quads(quads,
-                [&](std::int64_t q) { row[q] = load_quad_of(x + r * x_stride, width, q, aligned_x); });
+  for_own_quads(quads, [&](std::int64_t q) { row[q] = load_quad_of(x + r * x_stride, width, q, aligned_x); });
   const float inverse = inverse_rms_of_row(row, width, eps, scratch);
   for_own_quads(quads, [&](std::int64_t q) {
     const float4 v = row[q], g = load_quad_of(gain, width, q, aligned_gain);
@@ -70,9 +69,8 @@ __global__ void norm_backward_kernel(Backward<X, G> p) {
       sum.z += (dy.z * x.z) * inverse;
       sum.w += (dy.w * x.w) * inverse;
       dgain[q] = sum;
-      const float value[kQuad] = {
-          (dy.x * g.x) * inverse - x.x * pull, (dy.y * g.y) * inverse - x.y * pull,
-          (dy.z * g.z) * inverse - x.z * pull, (dy.w * g.w) * inverse - x.w * pull};
+      const float value[kQuad] = {(dy.x * g.x) * inverse - x.x * pull, (dy.y * g.y) * inverse - x.y * pull,
+                                  (dy.z * g.z) * inverse - x.z * pull, (dy.w * g.w) * inverse - x.w * pull};
       store_quad(p.dx + r * p.dx_stride, p.width, q, value, p.aligned_dx);
     });
   }

@@ -1,5 +1,5 @@
-// A row in shared memory, four values a quad, quad q belonging to thread q mod block size: what quantize_rows,
-// topk_rows and rms_norm_rows do the same way.
+// A row in shared memory, four values a quad, quad q belonging to thread q mod block size: what
+// quantize_rows, topk_rows and rms_norm_rows do the same way.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -18,16 +18,16 @@ __device__ void for_own_quads(std::int64_t quads, Visit visit) {
   for (std::int64_t q = thread_of_block(); q < quads; q += threads_of_block()) visit(q);
 }
 
-/// r = 1/√(S/K + eps), S the fp64 lane sum of the squares (numerics.md 3): by the whole block, with barriers on
-/// both sides; `scratch` is shared.
-__device__ inline float inverse_rms_of_row(const float4* row, std::int64_t width, double eps, float& scratch) {
+/// r = 1/√(S/K + eps), S the fp64 lane sum of the squares (numerics.md 3): by the whole block, with barriers
+/// on both sides; `scratch` is shared.
+__device__ inline float inverse_rms_of_row(const float4* row, std::int64_t width, double eps,
+                                           float& scratch) {
   __syncthreads();
   if (warp_of_block() == 0) {
     const float* x = reinterpret_cast<const float*>(row);
     const double sum = lane_sum_of_warp<double>(
         width, [x](std::int64_t k) { return static_cast<double>(x[k]) * static_cast<double>(x[k]); });
-    if (lane_of_warp() == 0)
-      scratch = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(width) + eps));
+    if (lane_of_warp() == 0) scratch = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(width) + eps));
   }
   __syncthreads();
   return scratch;

@@ -141,8 +141,8 @@ struct RmsNormArgs {
   FloatRows y = {};              // [R, K] of x's type, or fp32
   float* inverse_rms = nullptr;  // [R] r, or nullptr
 };
-/// dx = r·(gain ⊙ dy) − x·(r³/K)·Σ(gain ⊙ dy ⊙ x). dgain is the sum of the rows of dgain_parts, of which block
-/// b holds those of the rows b, b + parts, …
+/// dx = r·(gain ⊙ dy) − x·(r³/K)·Σ(gain ⊙ dy ⊙ x). dgain is the sum of the rows of dgain_parts, of which
+/// block b holds those of the rows b, b + parts, …
 struct RmsNormBackwardArgs {
   ConstFloatRows x = {};               // [R, K], K <= kMostRowWidth
   ConstFloatRows dy = {};              // [R, K] of x's type, or fp32

@@ -1,10 +1,12 @@
-// BitLinear on a device against BitLinear on the CPU: the forward pass in all bits (E8), the backward products
-// within their roundings. The device is the CUDA kernels' sources on the CPU (tests/support/device_on_host.h).
+// BitLinear on a device against BitLinear on the CPU: the forward pass in all bits (E8), the backward
+// products within their roundings. The device is the CUDA kernels' sources on the CPU
+// (tests/support/device_on_host.h).
 #include "core/ops/device_linear.h"
 
 #include <cmath>
 #include <limits>
 
+#include "core/ops/glu.h"
 #include "core/ops/rms_norm.h"
 #include "core/ops/status.h"
 #include "core/ops/topk.h"
@@ -27,8 +29,8 @@ struct Case {
   double keep;
 };
 // The slots of a8, a4.8 and a4.8-fp4, and the ablations.
-const std::vector<Case> kCases{{Scheme::int8, 1.0},        {Scheme::int8, 0.5}, {Scheme::int4, 1.0},
-                               {Scheme::fp4, 1.0},         {Scheme::fp4, 0.3},  {Scheme::int4_absmax, 1.0},
+const std::vector<Case> kCases{{Scheme::int8, 1.0},         {Scheme::int8, 0.5}, {Scheme::int4, 1.0},
+                               {Scheme::fp4, 1.0},          {Scheme::fp4, 0.3},  {Scheme::int4_absmax, 1.0},
                                {Scheme::int4_absmean2, 1.0}};
 
 struct Shape {
@@ -87,7 +89,8 @@ TEST_CASE("E8: codes and alpha of a weight on a device equal the CPU's, padding 
   }
 }
 
-TEST_CASE("check 13, E8: the forward pass on a device has the CPU's bits, both products, with and without norm") {
+TEST_CASE(
+    "check 13, E8: the forward pass on a device has the CPU's bits, both products, with and without norm") {
   for (const Shape& shape : kShapes) {
     const at::Tensor x = normal({shape.rows, shape.inputs}, 2), gain = normal({shape.inputs}, 3);
     const std::vector<at::Tensor> masters = masters_of(shape);
@@ -141,9 +144,9 @@ TEST_CASE("check 14, check 15: dX and dW on a device, fp32 and bf16 operands, wi
       std::vector<at::Tensor> masters = masters_of(shape);
       const ops::Codes codes = [&] {  // by the CPU; with TopK's zeros
         const ops::Codes all = ops::encode(x, how.scheme);
-        return ops::Codes{how.keep < 1.0 ? all.codes * ops::topk(x, how.keep).second.to(torch::kChar)
-                                         : all.codes,
-                          all.step};
+        return ops::Codes{
+            how.keep < 1.0 ? all.codes * ops::topk(x, how.keep).second.to(torch::kChar) : all.codes,
+            all.step};
       }();
       const at::Tensor q = codes.codes.to(torch::kDouble), d = codes.step.to(torch::kDouble);
       std::vector<at::Tensor> dense;
@@ -183,7 +186,8 @@ TEST_CASE("check 14, check 15: dX and dW on a device, fp32 and bf16 operands, wi
   }
 }
 
-TEST_CASE("with the norm inside, gradients of input, gain and masters are those of norm and BitLinear in turn") {
+TEST_CASE(
+    "with the norm inside, gradients of input, gain and masters are those of norm and BitLinear in turn") {
   const Shape shape{18, 40, {8, 16}};
   const at::Tensor x = normal({shape.rows, shape.inputs}, 7), gain = normal({shape.inputs}, 8);
   const auto gradients = [&](bool separate) {
@@ -210,6 +214,36 @@ TEST_CASE("with the norm inside, gradients of input, gain and masters are those 
     CHECK(same_bits(on_cpu_together[i], on_cpu[i]));
     CHECK(relative_error(together[i], on_cpu[i]) < kSpecified);
     CHECK(relative_error(separate[i], on_cpu[i]) < kSpecified);
+  }
+}
+
+TEST_CASE("the GLU made again in backward: value and gradients of BitLinear and GLU in turn, less saved") {
+  const at::Tensor x = normal({18, 37}, 20), gain = normal({37}, 21), dy = normal({18, 12}, 22);
+  for (const Case& how : kCases) {
+    for (const auto kind : {kernels::GluKind::relu2, kernels::GluKind::silu}) {
+      const auto run = [&](bool together) {
+        std::vector<at::Tensor> leaves{x.clone(), gain.clone(), normal({12, 37}, 23), normal({12, 37}, 24)};
+        for (at::Tensor& leaf : leaves) leaf.requires_grad_();
+        ops::LinearInput input = input_of(how, leaves[1]);
+        if (together) input.glu = kind;
+        const auto y = ops::bit_linear(leaves[0], weights_of({leaves[2], leaves[3]}), input);
+        const at::Tensor f = together ? y.front() : ops::glu(y[0], y[1], kind);
+        f.backward(dy);
+        std::vector<at::Tensor> found{f.detach()};
+        for (const at::Tensor& leaf : leaves) found.push_back(leaf.grad());
+        return found;
+      };
+      INFO(quant::row_of(how.scheme).name << " keep " << how.keep);
+      const auto on_cpu = run(false), on_cpu_together = run(true);
+      const DeviceOnHost device;
+      const auto separate = run(false), together = run(true);
+      CHECK(same_bits(together[0], on_cpu[0]));
+      for (std::size_t i = 0; i < on_cpu.size(); ++i) {
+        INFO("result " << i);
+        CHECK(same_bits(on_cpu_together[i], on_cpu[i]));
+        CHECK(same_bits(together[i], separate[i]));  // the same products on the same bits
+      }
+    }
   }
 }
 
@@ -242,7 +276,8 @@ TEST_CASE("quantizers, and the mask of TopK, give the CPU's bits") {
   CHECK(same_bits(found.second, wanted.second));
 }
 
-TEST_CASE("check 7: a non-finite row or weight is found on the device, without waiting, and named when asked") {
+TEST_CASE(
+    "check 7: a non-finite row or weight is found on the device, without waiting, and named when asked") {
   ops::reset_non_finite();
   const at::Tensor x = normal({18, 37}, 13), master = normal({4, 37}, 14);
   const DeviceOnHost device;
@@ -292,7 +327,8 @@ TEST_CASE("types and widths that a device cannot take are refused") {
   const auto weights = weights_of({master});
   CHECK_ERROR(ops::bit_linear(torch::zeros({2, 8}, torch::kHalf), weights, input_of(kCases[0])),
               ErrorKind::config, "fp32 or bf16");
-  CHECK_ERROR(ops::bit_linear(torch::zeros({2, 5}), weights, input_of(kCases[0])), ErrorKind::config, "5", "8");
+  CHECK_ERROR(ops::bit_linear(torch::zeros({2, 5}), weights, input_of(kCases[0])), ErrorKind::config, "5",
+              "8");
 }
 
 }  // namespace a48::test

@@ -66,9 +66,11 @@ TEST_CASE("rope on a device: the CPU's bits") {
 TEST_CASE("attention on a device, sequences of different lengths; the exact order is refused there") {
   const ops::AttentionShape shape{4, 2, 8, {0, 5, 12}};
   const Tensors inputs{normal({12, 32}, 6), normal({12, 16}, 7), normal({12, 16}, 8)};
-  const auto wanted = run([&](const Tensors& in) { return ops::sdpa_attention(in[0], in[1], in[2], shape); }, inputs);
+  const auto wanted =
+      run([&](const Tensors& in) { return ops::sdpa_attention(in[0], in[1], in[2], shape); }, inputs);
   const DeviceOnHost device;
-  const auto found = run([&](const Tensors& in) { return ops::sdpa_attention(in[0], in[1], in[2], shape); }, inputs);
+  const auto found =
+      run([&](const Tensors& in) { return ops::sdpa_attention(in[0], in[1], in[2], shape); }, inputs);
   for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(same_bits(found[i], wanted[i]));
   CHECK_ERROR(ops::exact_attention(inputs[0], inputs[1], inputs[2], shape), ErrorKind::config, "GPU");
 }
@@ -83,9 +85,9 @@ TEST_CASE("the head's loss on a device: loss and gradients of the CPU, fp32 and 
   const at::Tensor narrow = x.to(torch::kBFloat16), table = weight.to(torch::kBFloat16).to(torch::kFloat);
   const Tensors wanted = run(loss, {narrow.to(torch::kFloat), table});
   const DeviceOnHost device;
-  const Tensors found =
-      run([&](const Tensors& in) { return ops::head_loss_sum(in[0], in[1], target, ops::BackwardDtype::bf16); },
-          {narrow, table});
+  const Tensors found = run(
+      [&](const Tensors& in) { return ops::head_loss_sum(in[0], in[1], target, ops::BackwardDtype::bf16); },
+      {narrow, table});
   CHECK(relative_error(found[0], wanted[0]) < gradient_tolerance(kWidth + kRows));
   for (std::size_t i = 1; i < wanted.size(); ++i)
     CHECK(relative_error(found[i], wanted[i]) < 2 * kUnitRoundoffBf16);

@@ -21,7 +21,8 @@ void check(GluKind kind, std::int64_t width) {
     quant::reference_silu_glu_rows(gate.view(), up.view(), y.view());
     quant::reference_silu_glu_backward_rows(gate.view(), up.view(), dy.view(), dgate.view(), dup.view());
   }
-  const Matrix<T> gate_stored = stored_as<T>(gate), up_stored = stored_as<T>(up), dy_stored = stored_as<T>(dy);
+  const Matrix<T> gate_stored = stored_as<T>(gate), up_stored = stored_as<T>(up),
+                  dy_stored = stored_as<T>(dy);
   const Matrix<float> kept_y = kept_by<T>(y), kept_dgate = kept_by<T>(dgate), kept_dup = kept_by<T>(dup);
   INFO("width " << width << ", silu " << (kind == GluKind::silu));
   on_every_order([&] {
