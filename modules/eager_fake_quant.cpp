@@ -8,8 +8,12 @@
 namespace a48::nn {
 namespace {
 
-at::Tensor largest(const at::Tensor& x) { return x.abs().amax(-1, true).clamp_min(quant::kStatisticFloor); }
-at::Tensor mean(const at::Tensor& x) { return x.abs().mean(-1, true).clamp_min(quant::kStatisticFloor); }
+at::Tensor largest_magnitude(const at::Tensor& x) {
+  return x.abs().amax(-1, true).clamp_min(quant::kStatisticFloor);
+}
+at::Tensor mean_magnitude(const at::Tensor& x) {
+  return x.abs().mean(-1, true).clamp_min(quant::kStatisticFloor);
+}
 
 at::Tensor rounded(const at::Tensor& x, const at::Tensor& scale, int least, int most) {
   return (x * scale).round().clamp(least, most) / scale;
@@ -17,7 +21,7 @@ at::Tensor rounded(const at::Tensor& x, const at::Tensor& scale, int least, int 
 
 /// Magnitudes 0, .5, 1, 1.5, 2, 3, 4, 6 of x·6/largest, by the bounds between them.
 at::Tensor on_fp4_grid(const at::Tensor& x) {
-  const at::Tensor scale = 6.0 / largest(x), y = x * scale;
+  const at::Tensor scale = 6.0 / largest_magnitude(x), y = x * scale;
   const at::Tensor bounds = torch::tensor({0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0}, y.options());
   const at::Tensor levels = torch::tensor({0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0}, y.options());
   return levels.index_select(0, at::bucketize(y.abs(), bounds).flatten()).view(y.sizes()) * y.sign() / scale;
@@ -28,9 +32,9 @@ at::Tensor quantized(const at::Tensor& x, quant::Scheme scheme) {
     case quant::Scheme::fp:
       return x;
     case quant::Scheme::int8:
-      return rounded(x, 127.0 / largest(x), -128, 127);
+      return rounded(x, 127.0 / largest_magnitude(x), -128, 127);
     case quant::Scheme::int4:
-      return rounded(x, std::sqrt(7.0) / mean(x), -8, 7);
+      return rounded(x, std::sqrt(7.0) / mean_magnitude(x), -8, 7);
     case quant::Scheme::fp4:
       return on_fp4_grid(x);
     default:

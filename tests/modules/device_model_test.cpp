@@ -133,7 +133,7 @@ TEST_CASE(
     layer->weight.neg_();
   }
   changed();
-  torch::optim::SGD optimizer({layer->weight}, torch::optim::SGDOptions(0.5));
+  torch::optim::AdamW optimizer({layer->weight}, torch::optim::AdamWOptions(0.5));
   layer(x).sum().backward();
   optimizer.step();
   changed();
