@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # A GPU machine without internet: what it lacks is collected here, then carried there with the tree; there one
 # call builds with its own LibTorch 2.11 and CUDA compiler, tests and times.
-# usage: scripts/gpu_machine.sh pack                  here, after scripts/setup.sh: fills gpu-machine/ (10 MB)
-#        scripts/gpu_machine.sh run [--out DIR] [--minutes M] [--only build|test|bench]
+# usage: scripts/gpu_machine.sh pack                  here, after scripts/setup.sh: fills gpu-machine/ (16 MB)
+#        scripts/gpu_machine.sh run [--out DIR] [--minutes M] [--only build|test|bench|sanitize]
 #   --out      where logs and JSON tables go (default gpu-results)
-#   --minutes  stop beginning new parts after this time (default 9); the build comes first, then tests, then tables
+#   --minutes  stop beginning new parts after this time (default 9); build, tests, tables, sanitizer come in this order
 #   --only     that part alone
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,10 +20,10 @@ pack() {
   list=$(dpkg -L "${packages[@]}") || { echo "gpu_machine.sh: a package is missing; scripts/setup.sh installs them" >&2; exit 7; }
   rm -rf "$carried"
   mkdir -p "$carried"
+  # Without pkg-config's files, which name the places of this machine, CMake looks for itself.
   grep -E '^/usr/(include|lib|share/cmake|share/pkgconfig)/' <<<"$list" | grep -vE '/(engines-3|ossl-modules|pkgconfig)/|lib(crypto|ssl|fmt|spdlog)\.a$' |
     while read -r file; do [[ -f $file ]] && echo "$file"; done | sort -u |
     tar -cf - --dereference --files-from - 2>/dev/null --absolute-names --transform 's,^/,,' | tar -xf - -C "$carried"
-  # pkg-config's files name the places of this machine: without them CMake looks for itself.
   echo "$carried: $(du -sh "$carried" | cut -f1), $(find "$carried" -type f | wc -l) files; carry it with the tree"
 }
 
@@ -38,8 +38,9 @@ part() {      # NAME COMMAND…: the output goes to its own log, a failure is re
     failed+=("$name: no time")
     return
   fi
-  local begin=$SECONDS code=0
-  "$@" >"$out/$name.log" 2>&1 || code=$?
+  local begin=$SECONDS code=0 limit=(timeout $((minutes * 60 - SECONDS + started)))
+  [[ $(type -t "$1") == function ]] && limit=()
+  "${limit[@]}" "$@" >"$out/$name.log" 2>&1 || code=$?
   ((code == 0)) || failed+=("$name: exit $code")
   echo "$name: exit $code, $((SECONDS - begin)) s" | tee -a "$out/summary.txt"
   ((code == 0)) || tail -n 40 "$out/$name.log"
@@ -79,14 +80,14 @@ run() {
   if [[ -z $only || $only == test ]]; then
     part test_cuda build-gpu/tests/core/kernels/cuda/test_cuda
     part test_gpu build-gpu/tests/test_gpu
-    if command -v compute-sanitizer >/dev/null; then
-      part memcheck compute-sanitizer --tool memcheck --error-exitcode 4 build-gpu/tests/core/kernels/cuda/test_cuda
-      part racecheck compute-sanitizer --tool racecheck --error-exitcode 4 build-gpu/tests/core/kernels/cuda/test_cuda
-    fi
   fi
   if [[ -z $only || $only == bench ]]; then
     part kernels bash -c "build-gpu/a48 bench kernels --device cuda --json >'$out/kernels.json'"
     tables 124M 0.5B 1.3B
+  fi
+  if [[ -z $only || $only == sanitize ]] && command -v compute-sanitizer >/dev/null; then
+    part memcheck compute-sanitizer --tool memcheck --error-exitcode 4 build-gpu/tests/core/kernels/cuda/test_cuda
+    part racecheck compute-sanitizer --tool racecheck --error-exitcode 4 build-gpu/tests/core/kernels/cuda/test_cuda
   fi
   if ((${#failed[@]})); then
     printf 'failed: %s\n' "${failed[@]}" | tee -a "$out/summary.txt"
@@ -104,7 +105,7 @@ while [[ $# -gt 0 ]]; do
     *) echo "gpu_machine.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
   esac
 done
-case $only in '' | build | test | bench) ;; *) echo "gpu_machine.sh: --only $only (allowed: build, test, bench)" >&2; exit 2 ;; esac
+case $only in '' | build | test | bench | sanitize) ;; *) echo "gpu_machine.sh: --only $only (allowed: build, test, bench, sanitize)" >&2; exit 2 ;; esac
 case $verb in
   pack) pack ;;
   run) run ;;

@@ -31,8 +31,8 @@ struct LinearInput {
   double keep = 1.0;                   // kept share of TopK; 1 = all
   std::int64_t* zero_codes = nullptr;  // receives += zeros among the input codes; nullptr = not counted
   BackwardDtype backward = BackwardDtype::fp32;
-  at::Tensor gain =
-      {};  // [K]: the input is RMSNorm(x; gain, eps), on a device without a copy of it; undefined: x
+  /// [K]: the input is RMSNorm(x; gain, eps), on a device without a copy of it; undefined: x.
+  at::Tensor gain = {};
   double eps = 0.0;
   /// Of two matrices, gate and up: the result is glu(y_0, y_1) alone. On a device y_0 and y_1 are not saved
   /// but made again in backward from the saved codes, with the same bits.
