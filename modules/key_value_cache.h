@@ -29,8 +29,8 @@ class KeyValueCache {
  private:
   struct Store {
     Buffer<float> k, v;
-    std::int64_t capacity = 0;  // positions
-    at::Tensor keys, values;    // [positions, width] on a GPU, in place of k and v
+    std::int64_t capacity = 0;          // positions
+    at::Tensor keys = {}, values = {};  // [positions, width] on a GPU, in place of k and v
   };
   Store& store(std::int64_t layer, std::int32_t sequence);
   at::Tensor attend_on_device(std::int64_t layer, const at::Tensor& q, const at::Tensor& k,
