@@ -21,7 +21,7 @@ namespace a48::train {
 
 struct Session {
   /// Opens and checks all data of all stages, then allocates the model.
-  Session(Launch launch, const Placement& placement);
+  explicit Session(Launch launch, const Placement& placement = {});
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
