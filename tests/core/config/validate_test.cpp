@@ -85,6 +85,11 @@ TEST_CASE("C5: options that exclude each other are refused") {
   CHECK(holds(problems_with({"run.compute_dtype=bf16", "run.device=cpu"}),
               "run.compute_dtype: bf16 needs run.device=cuda"));
   CHECK(problems_with({"run.compute_dtype=bf16", "run.device=cuda"}).empty());
+  CHECK(holds(problems_with({"run.attention_impl=exact", "run.device=cuda"}), "run.attention_impl: exact"));
+  CHECK(holds(problems_with({"run.head_impl=exact", "run.device=cuda"}), "run.head_impl: exact"));
+  CHECK(problems_with({"run.attention_impl=exact", "run.head_impl=exact"}).empty());
+  CHECK(holds(problems_with({"run.recompute_glu=true"}), "run.recompute_glu: true needs run.device=cuda"));
+  CHECK(problems_with({"run.recompute_glu=true", "run.device=cuda"}).empty());
   CHECK(holds(problems_with({"init.optimizer=true"}), "init.optimizer: true needs init.from"));
   CHECK(problems_with({"init.optimizer=true", "init.from=runs/a"}).empty());
 }
