@@ -206,7 +206,8 @@ def exit_codes(a48, config, folder, run):
     status_of(NOT_FINITE, "train", config, f"run.dir={folder / 'nan'}", f"init.from={poisoned}", says="in a row")
     expect((folder / "nan" / "rejected-step-1.json").exists(), "the first rejected step left no dump")
     status_of(STOPPED, "train", config, f"run.dir={folder / 'limit'}", "run.max_minutes=0.00001", says="run.max_minutes")
-    status_of(NO_RESOURCES, "train", config, f"run.dir={folder / 'x'}", "run.device=cuda", says="cpu")
+    if not pathlib.Path("/dev/nvidia0").exists():
+        status_of(NO_RESOURCES, "train", config, f"run.dir={folder / 'x'}", "run.device=cuda", says="cpu")
     expect(not (folder / "x").exists(), "a start that failed left its run folder")
     status_of(STOPPED, "train", config, f"run.dir={folder / 'threads'}", "run.threads=99", "run.max_minutes=0.00001",
               says="run.threads: 99 threads on")
