@@ -1,6 +1,6 @@
-// Where an operation runs. Each operation of this folder asks on_device() once, at its entry: tensors on the
-// CPU go to core/kernels/api.h, tensors on a GPU to the CUDA kernels (device_linear.h, device_rows.h). How a
-// GPU's stream and memory are reached stands apart, because builds without CUDA have none: gpu.h.
+// Where an operation runs. Each operation of this folder asks on_device() where its work begins: tensors on
+// the CPU go to core/kernels/api.h, tensors on a GPU to the CUDA kernels (device_linear.h, device_rows.h).
+// How a GPU's stream and memory are reached stands apart, because builds without CUDA have none: gpu.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -55,58 +55,6 @@ struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
   }
 };
 
-struct DeviceGlu : torch::autograd::Function<DeviceGlu> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate, const at::Tensor& up,
-                            kernels::GluKind kind) {
-    ctx->save_for_backward({gate, up});
-    ctx->saved_data["kind"] = static_cast<std::int64_t>(kind);
-    note_saved("glu", {gate, up});
-    return device_gated(gate, up, kind);
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor gate = device_matrix(saved[0], "gate"), up = device_matrix(saved[1], "up"),
-                     dy = device_matrix(grads[0], "gradient");
-    const auto [dgate, dup] =
-        device_glu_backward(gate, up, dy, static_cast<kernels::GluKind>(ctx->saved_data["kind"].toInt()));
-    return {dgate.view(saved[0].sizes()), dup.view(saved[1].sizes()), at::Tensor()};
-  }
-};
-
-at::Tensor rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads, const at::Tensor& cos,
-                   const at::Tensor& sin, bool inverse) {
-  const at::Tensor matrix = device_matrix(x, "input");
-  at::Tensor y = at::empty_like(matrix);
-  device().kernels->rope_rows({.x = float_rows(matrix),
-                               .y = float_rows_of(y),
-                               .position = device_data<std::int32_t>(position),
-                               .heads = heads,
-                               .head_dim = matrix.size(1) / heads,
-                               .cos = device_rows_of<const float>(cos, cos.size(1)),
-                               .sin = device_rows_of<const float>(sin, sin.size(1)),
-                               .inverse = inverse},
-                              device().stream());
-  return y;
-}
-
-struct DeviceRope : torch::autograd::Function<DeviceRope> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& position,
-                            std::int64_t heads, const at::Tensor& cos, const at::Tensor& sin) {
-    ctx->save_for_backward({position, cos, sin});
-    note_saved("rope", {position, cos, sin});
-    ctx->saved_data["heads"] = heads;
-    return rotated(x, position, heads, cos, sin, false);
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor dx =
-        rotated(grads[0], saved[0], ctx->saved_data["heads"].toInt(), saved[1], saved[2], true);
-    return {dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
-  }
-};
-
 }  // namespace
 
 at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
@@ -118,9 +66,11 @@ at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::G
 
 std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, const at::Tensor& up,
                                                       const at::Tensor& dy, kernels::GluKind kind) {
-  at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
+  const at::Tensor g = device_matrix(gate, "gate"), u = device_matrix(up, "up"),
+                   d = device_matrix(dy, "gradient");
+  at::Tensor dgate = at::empty_like(g), dup = at::empty_like(u);
   device().kernels->glu_backward_rows(
-      {kind, float_rows(gate), float_rows(up), float_rows(dy), float_rows_of(dgate), float_rows_of(dup)},
+      {kind, float_rows(g), float_rows(u), float_rows(d), float_rows_of(dgate), float_rows_of(dup)},
       device().stream());
   return {dgate, dup};
 }
@@ -146,16 +96,20 @@ at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double e
   return wants_grad({x, gain}) ? DeviceRmsNorm::apply(x, gain, eps) : norm(x.detach(), gain, eps, {});
 }
 
-at::Tensor device_glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
-  return wants_grad({gate, up}) ? DeviceGlu::apply(gate, up, kind)
-                                : device_gated(gate.detach(), up.detach(), kind);
-}
-
-at::Tensor device_rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
-                       const RopeTables& tables) {
-  A48_ASSERT(x.dim() == 2 && position.numel() == x.size(0) && x.size(1) == heads * 2 * tables.cos.size(1));
-  return wants_grad(x) ? DeviceRope::apply(x, position, heads, tables.cos, tables.sin)
-                       : rotated(x.detach(), position, heads, tables.cos, tables.sin, false);
+at::Tensor device_rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
+                          const at::Tensor& cos, const at::Tensor& sin, bool inverse) {
+  const at::Tensor matrix = device_matrix(x, "input");
+  at::Tensor y = at::empty_like(matrix);
+  device().kernels->rope_rows({.x = float_rows(matrix),
+                               .y = float_rows_of(y),
+                               .position = device_data<std::int32_t>(position),
+                               .heads = heads,
+                               .head_dim = matrix.size(1) / heads,
+                               .cos = device_rows_of<const float>(cos, cos.size(1)),
+                               .sin = device_rows_of<const float>(sin, sin.size(1)),
+                               .inverse = inverse},
+                              device().stream());
+  return y;
 }
 
 }  // namespace a48::ops

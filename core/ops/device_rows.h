@@ -8,15 +8,14 @@
 #include <utility>
 
 #include "core/kernels/api.h"
-#include "core/ops/rope.h"
 
 namespace a48::ops {
 
 at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
-at::Tensor device_glu(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind);
-at::Tensor device_rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
-                       const RopeTables& tables);
 
+/// Without a graph: y of rows [R, H·hd] rotated by their positions, or back.
+at::Tensor device_rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
+                          const at::Tensor& cos, const at::Tensor& sin, bool inverse);
 /// Without a graph, for rows [R, F]: y, and (dgate, dup).
 at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind);
 std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, const at::Tensor& up,

@@ -20,6 +20,7 @@ using torch::autograd::variable_list;
 
 at::Tensor rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads, const at::Tensor& cos,
                    const at::Tensor& sin, bool inverse) {
+  if (on_device(x)) return device_rotated(x, position, heads, cos, sin, inverse);
   const at::Tensor matrix = matrix_of(x, "input");
   at::Tensor y = empty_matrix(matrix.size(0), matrix.size(1));
   kernels::rope_rows({.x = rows_of<const float>(matrix),
@@ -50,6 +51,16 @@ struct Rope : torch::autograd::Function<Rope> {
   }
 };
 
+/// On the CPU: a GPU's positions are made by the model and not asked for.
+void check_positions(const at::Tensor& position, const RopeTables& tables) {
+  const std::int32_t* positions = position.data_ptr<std::int32_t>();
+  for (std::int64_t r = 0; r < position.numel(); ++r) {
+    A48_CHECK(positions[r] >= 0 && positions[r] < tables.cos.size(0), ErrorKind::config, "position ",
+              positions[r], "; the model's context is ", tables.cos.size(0),
+              " tokens (model.max_position_embeddings)");
+  }
+}
+
 }  // namespace
 
 RopeTables rope_tables(std::int64_t positions, std::int64_t head_dim, double theta) {
@@ -62,13 +73,7 @@ RopeTables rope_tables(std::int64_t positions, std::int64_t head_dim, double the
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
                 const RopeTables& tables) {
-  if (on_device(x)) return device_rope(x, position, heads, tables);
-  const std::int32_t* positions = position.data_ptr<std::int32_t>();
-  for (std::int64_t r = 0; r < position.numel(); ++r) {
-    A48_CHECK(positions[r] >= 0 && positions[r] < tables.cos.size(0), ErrorKind::config, "position ",
-              positions[r], "; the model's context is ", tables.cos.size(0),
-              " tokens (model.max_position_embeddings)");
-  }
+  if (!on_device(x)) check_positions(position, tables);
   A48_ASSERT(x.dim() == 2 && position.numel() == x.size(0) && x.size(1) == heads * 2 * tables.cos.size(1));
   return wants_grad(x) ? Rope::apply(x, position, heads, tables.cos, tables.sin)
                        : rotated(x.detach(), position, heads, tables.cos, tables.sin, false);

@@ -6,6 +6,7 @@
 #include "core/ops/glu.h"
 #include "core/ops/head.h"
 #include "core/ops/rms_norm.h"
+#include "core/ops/rope.h"
 #include "tests/support/catch.h"
 #include "tests/support/device_on_host.h"
 #include "tests/support/errors.h"
