@@ -375,8 +375,12 @@ TEST_CASE("reserved memory becomes resident with use, and nothing more is taken 
       cache.attend(layer, rows.q.view(), rows.k.view(), rows.v.view(), y.view());
   }
   CHECK(cache.bytes() == held);
+#if !defined(__SANITIZE_THREAD__)  // whose shadow of what was written is resident too
   // Whole chunks at the most, and as much again for tables and the allocator.
   CHECK(resident() - before <= 2 * 512 * cache.bytes_per_token());
+#else
+  static_cast<void>(before);
+#endif
 }
 
 TEST_CASE("cache formats outside the allowed values are refused by name") {
