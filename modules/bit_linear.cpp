@@ -49,21 +49,29 @@ std::vector<ops::LinearWeight> weights_of(std::initializer_list<BitLinear> layer
   return weights;
 }
 
+/// Codes on both sides of the product.
+bool is_integer(const LinearSlot& slot) { return slot.ternary_weight && slot.input != quant::Scheme::fp; }
+
+/// How the input that `layer` shares is quantized, normed first where there is a norm.
+ops::LinearInput input_of(const BitLinear& layer, const LinearSlot& slot, const RMSNorm& norm) {
+  ops::LinearInput input{.scheme = slot.input, .keep = slot.keep, .backward = layer->backward()};
+  if (norm) {
+    input.gain = norm->weight;
+    input.eps = norm->eps();
+  }
+  return input;
+}
+
 std::vector<at::Tensor> products(const at::Tensor& x, std::initializer_list<BitLinear> layers,
                                  const LinearSlot& slot, runtime::ZeroCount* zeros, RMSNorm norm) {
-  if (norm && (!slot.ternary_weight || slot.input == quant::Scheme::fp))
-    return products(norm(x), layers, slot, zeros, nullptr);
+  if (norm && !is_integer(slot)) return products(norm(x), layers, slot, zeros, nullptr);
   if (!slot.ternary_weight) return float_products(x, layers, slot, zeros);
   if ((*layers.begin())->eager()) return eager_products(norm ? norm(x) : x, layers, slot);
   const std::vector<ops::LinearWeight> weights = weights_of(layers);
   if (slot.input == quant::Scheme::fp) return ops::ternary_linear(kept(x, slot), weights);
   std::int64_t zero_codes = 0;
-  ops::LinearInput input{slot.input, slot.keep, zeros != nullptr ? &zero_codes : nullptr,
-                         (*layers.begin())->backward()};
-  if (norm) {
-    input.gain = norm->weight;
-    input.eps = norm->eps();
-  }
+  ops::LinearInput input = input_of(*layers.begin(), slot, norm);
+  if (zeros != nullptr) input.zero_codes = &zero_codes;
   std::vector<at::Tensor> outputs = ops::bit_linear(x, weights, input);
   if (zeros != nullptr) zeros->add(zero_codes, x.numel());
   return outputs;
@@ -101,15 +109,11 @@ std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<
 at::Tensor recomputed_glu(const at::Tensor& x, BitLinear gate, BitLinear up, kernels::GluKind kind,
                           RMSNorm norm) {
   const LinearSlot& slot = gate->slot();
-  if (!slot.ternary_weight || slot.input == quant::Scheme::fp || gate->eager()) {
+  if (!is_integer(slot) || gate->eager()) {
     const std::vector<at::Tensor> y = shared_input(x, {gate, up}, nullptr, std::move(norm));
     return ops::glu(y[0], y[1], kind);
   }
-  ops::LinearInput input{slot.input, slot.keep, nullptr, gate->backward()};
-  if (norm) {
-    input.gain = norm->weight;
-    input.eps = norm->eps();
-  }
+  ops::LinearInput input = input_of(gate, slot, norm);
   input.glu = kind;
   return ops::bit_linear(x, weights_of({gate, up}), input).front();
 }

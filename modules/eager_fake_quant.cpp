@@ -15,8 +15,9 @@ at::Tensor mean_magnitude(const at::Tensor& x) {
   return x.abs().mean(-1, true).clamp_min(quant::kStatisticFloor);
 }
 
-at::Tensor rounded(const at::Tensor& x, const at::Tensor& scale, int least, int most) {
-  return (x * scale).round().clamp(least, most) / scale;
+at::Tensor rounded(const at::Tensor& x, const at::Tensor& statistic, const quant::SchemeRow& row) {
+  const at::Tensor scale = row.inverse_numerator / statistic;
+  return (x * scale).round().clamp(row.min_code, row.max_code) / scale;
 }
 
 /// Magnitudes 0, .5, 1, 1.5, 2, 3, 4, 6 of x·6/largest, by the bounds between them.
@@ -32,9 +33,9 @@ at::Tensor quantized(const at::Tensor& x, quant::Scheme scheme) {
     case quant::Scheme::fp:
       return x;
     case quant::Scheme::int8:
-      return rounded(x, 127.0 / largest_magnitude(x), -128, 127);
+      return rounded(x, largest_magnitude(x), quant::row_of(scheme));
     case quant::Scheme::int4:
-      return rounded(x, std::sqrt(7.0) / mean_magnitude(x), -8, 7);
+      return rounded(x, mean_magnitude(x), quant::row_of(scheme));
     case quant::Scheme::fp4:
       return on_fp4_grid(x);
     default:

@@ -91,7 +91,7 @@ void unpack4_rows(const Unpack4Rows& args) {
 }
 
 void codes_to_float(const CodesToFloat& args) {
-  if (quant::row_of(args.scheme).storage_bits == 4) {
+  if (quant::is_four_bit(args.scheme)) {
     check_view(args.packed, args.q.rows, quant::packed4_bytes(args.q.cols), "packed");
   } else {
     check_view(args.codes, args.q.rows, args.q.cols, "codes");
@@ -303,7 +303,7 @@ void gemm_bf16(const GemmBf16& args) {
     A48_ASSERT(args.a_scale == nullptr, "a_scale goes with a transposed a");
   }
   if (args.b_packed.data != nullptr) {
-    A48_ASSERT(quant::row_of(args.scheme).storage_bits == 4, "b_packed of", quant::row_of(args.scheme).name);
+    A48_ASSERT(quant::is_four_bit(args.scheme), "b_packed of", quant::row_of(args.scheme).name);
     check_view(args.b_packed, inputs, quant::packed4_bytes(outputs), "b_packed");
   } else if (args.b_codes.data != nullptr) {
     check_view(args.b_codes, inputs, outputs, "b_codes");

@@ -31,8 +31,6 @@ struct Quantized {
   at::Tensor code_sum;  // int32 [R]
 };
 
-bool is_four_bit(quant::Scheme scheme) { return quant::row_of(scheme).storage_bits == 4; }
-
 Quantized quantize(const at::Tensor& x, const LinearInput& input, const std::string& name) {
   const std::int64_t rows = x.size(0), width = x.size(1);
   Quantized q{empty_matrix(rows, width, at::kChar), empty_matrix(rows, 1), at::empty({rows}, at::kInt)};
@@ -71,7 +69,7 @@ std::vector<at::Tensor> multiply(const at::Tensor& shape, const Quantized& q, qu
 
 /// int8 codes as they are, 4-bit ones packed.
 at::Tensor codes_to_save(const at::Tensor& codes, quant::Scheme scheme) {
-  if (!is_four_bit(scheme)) return codes;
+  if (!quant::is_four_bit(scheme)) return codes;
   at::Tensor packed = empty_matrix(codes.size(0), (codes.size(1) + 1) / 2, at::kByte);
   kernels::pack4_rows({.scheme = scheme,
                        .codes = rows_of<const std::int8_t>(codes),

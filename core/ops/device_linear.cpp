@@ -31,8 +31,6 @@ at::TensorOptions options_of(const at::Tensor& like, at::ScalarType type) {
   return at::TensorOptions(like.device()).dtype(type);
 }
 
-bool is_four_bit(quant::Scheme scheme) { return quant::row_of(scheme).storage_bits == 4; }
-
 struct Quantized {
   at::Tensor codes;        // int8 [R, code_row_bytes(K)], 0 behind K
   at::Tensor packed;       // [R, ceil(K/2)] of a 4-bit scheme that is saved
@@ -57,7 +55,7 @@ Quantized quantize(const at::Tensor& x, quant::Scheme scheme, std::int64_t keep,
               empty({rows}, at::kInt),
               empty({rows}, at::kByte),
               {}};
-  if (pack && is_four_bit(scheme)) q.packed = empty({rows, quant::packed4_bytes(width)}, at::kByte);
+  if (pack && quant::is_four_bit(scheme)) q.packed = empty({rows, quant::packed4_bytes(width)}, at::kByte);
   if (gain.defined()) q.inverse_rms = empty({rows}, at::kFloat);
   kernels::cuda::QuantizeArgs args;
   args.x = float_rows(x);
@@ -128,17 +126,13 @@ std::vector<at::Tensor> multiply_all(const at::Tensor& x, const Quantized& q,
   return outputs;
 }
 
-at::ScalarType type_of(BackwardDtype dtype) {
-  return dtype == BackwardDtype::bf16 ? at::kBFloat16 : at::kFloat;
-}
-
 /// Codes as an operand of a product, exact in either type: [rows, width] from int8 rows, or from packed ones.
 at::Tensor codes_operand(const at::Tensor& saved, quant::Scheme scheme, std::int64_t width,
                          at::ScalarType type) {
   at::Tensor q = at::empty({saved.size(0), width}, options_of(saved, type));
   kernels::cuda::CodesToFloatArgs args;
   args.scheme = scheme;
-  if (is_four_bit(scheme)) {
+  if (quant::is_four_bit(scheme)) {
     args.packed = device_rows_of<const std::uint8_t>(saved, saved.size(1));
   } else {
     args.codes = device_rows_of<const std::int8_t>(saved, width);
@@ -172,13 +166,21 @@ void add_input_gradient(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& 
   }
 }
 
-void note_weights(std::span<const LinearWeight> weights) {
-  for (const LinearWeight& weight : weights) note_saved(weight.name + "/weight", weight.ternary.padded);
+/// Saves codes and α of each weight behind what is there; returns the numbers of outputs.
+std::vector<std::int64_t> save_weights(std::span<const LinearWeight> weights, variable_list& saved) {
+  std::vector<std::int64_t> outputs;
+  for (const LinearWeight& weight : weights) {
+    note_saved(weight.name + "/weight", weight.ternary.padded);
+    saved.push_back(weight.ternary.padded);
+    saved.push_back(weight.ternary.device_alpha);
+    outputs.push_back(weight.ternary.codes.size(0));
+  }
+  return outputs;
 }
 
 /// int8 codes as a product takes them, from what is saved: rows of whole 64 bytes, 0 behind the width.
 at::Tensor whole_codes(const at::Tensor& saved, quant::Scheme scheme, std::int64_t width) {
-  if (!is_four_bit(scheme)) return saved;
+  if (!quant::is_four_bit(scheme)) return saved;
   const at::Tensor codes = at::zeros({saved.size(0), code_row_bytes(width)}, options_of(saved, at::kChar));
   device().kernels->unpack4_rows({.scheme = scheme,
                                   .packed = device_rows_of<const std::uint8_t>(saved, saved.size(1)),
@@ -205,15 +207,8 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
     note_saved(weights.front().name + "/input", codes);
     note_saved(weights.front().name + "/step", q.step);
     if (gain.defined()) note_saved("rms_norm", {x, q.inverse_rms});
-    note_weights(weights);
-    std::vector<std::int64_t> outputs_of;
-    for (const LinearWeight& weight : weights) {
-      saved.push_back(weight.ternary.padded);
-      saved.push_back(weight.ternary.device_alpha);
-      outputs_of.push_back(weight.ternary.codes.size(0));
-    }
+    ctx->saved_data["outputs"] = save_weights(weights, saved);
     ctx->save_for_backward(std::move(saved));
-    ctx->saved_data["outputs"] = outputs_of;
     ctx->saved_data["scheme"] = static_cast<std::int64_t>(input.scheme);
     ctx->saved_data["backward"] = static_cast<std::int64_t>(input.backward);
     ctx->saved_data["sizes"] = x.sizes().vec();
@@ -246,7 +241,8 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
     const at::Tensor &x = saved[0], &gain = saved[1], &inverse_rms = saved[2], &codes = saved[3],
                      &step = saved[4];
     const auto scheme = static_cast<quant::Scheme>(ctx->saved_data["scheme"].toInt());
-    const at::ScalarType operand = type_of(static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt()));
+    const at::ScalarType operand =
+        operand_type(static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt()));
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
     const std::vector<std::int64_t> sizes = ctx->saved_data["sizes"].toIntVector();
     const std::vector<std::int64_t> outputs = ctx->saved_data["outputs"].toIntVector();
@@ -276,7 +272,7 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
     if (!dx.defined()) return result;
     if (gain.defined()) {
       // The kernel takes fp32 beside rows of either type: dx is rounded once, behind the norm.
-      NormGradients all = device_rms_norm_backward(device_matrix(x, "input"), dx, gain, inverse_rms);
+      NormGradients all = device_rms_norm_backward(x, dx, gain, inverse_rms);
       result[0] = all.dx.view(sizes);
       result[gain_place] = all.dgain;
     } else {
@@ -291,16 +287,9 @@ struct DeviceTernaryLinear : torch::autograd::Function<DeviceTernaryLinear> {
                                std::span<const LinearWeight> weights) {
     ctx->set_materialize_grads(false);
     variable_list saved{x};
-    std::vector<std::int64_t> outputs_of;
     note_saved(weights.front().name + "/input", x);
-    note_weights(weights);
-    for (const LinearWeight& weight : weights) {
-      saved.push_back(weight.ternary.padded);
-      saved.push_back(weight.ternary.device_alpha);
-      outputs_of.push_back(weight.ternary.codes.size(0));
-    }
+    ctx->saved_data["outputs"] = save_weights(weights, saved);
     ctx->save_for_backward(std::move(saved));
-    ctx->saved_data["outputs"] = outputs_of;
     return device_ternary_linear(x, weights);
   }
 

@@ -5,26 +5,22 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sum.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
-#include "core/ops/bridge.h"
 #include "core/ops/device_views.h"
-#include "core/ops/saved_bytes.h"
 
 namespace a48::ops {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 /// Blocks of the norm's derivative: each adds its share of dgain over its rows; a few for every
 /// multiprocessor.
 constexpr std::int64_t kMostGainParts = 512;
 
-/// inverse_rms may be undefined: not wanted.
-at::Tensor norm(const at::Tensor& x, const at::Tensor& gain, double eps, const at::Tensor& inverse_rms) {
+}  // namespace
+
+at::Tensor device_normed(const at::Tensor& x, const at::Tensor& gain, double eps,
+                         const at::Tensor& inverse_rms) {
   const at::Tensor matrix = device_matrix(x, "input");
   at::Tensor y = at::empty_like(matrix);
   device().kernels->rms_norm_rows(
@@ -36,26 +32,6 @@ at::Tensor norm(const at::Tensor& x, const at::Tensor& gain, double eps, const a
       device().stream());
   return y.view(x.sizes());
 }
-
-struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gain, double eps) {
-    const at::Tensor inverse_rms =
-        at::empty({x.numel() / x.size(-1)}, at::TensorOptions(x.device()).dtype(at::kFloat));
-    at::Tensor y = norm(x, gain, eps, inverse_rms);
-    ctx->save_for_backward({x, gain, inverse_rms});
-    note_saved("rms_norm", {x, inverse_rms});
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    const NormGradients all = device_rms_norm_backward(
-        device_matrix(saved[0], "input"), device_matrix(grads[0], "gradient"), saved[1], saved[2]);
-    return {all.dx.view(saved[0].sizes()), all.dgain, at::Tensor()};
-  }
-};
-
-}  // namespace
 
 at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind) {
   const at::Tensor g = device_matrix(gate, "gate"), u = device_matrix(up, "up");
@@ -75,8 +51,9 @@ std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, co
   return {dgate, dup};
 }
 
-NormGradients device_rms_norm_backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& gain,
+NormGradients device_rms_norm_backward(const at::Tensor& of_x, const at::Tensor& of_y, const at::Tensor& gain,
                                        const at::Tensor& inverse_rms) {
+  const at::Tensor x = device_matrix(of_x, "input"), dy = device_matrix(of_y, "gradient");
   NormGradients result{at::empty_like(x), {}};
   const std::int64_t parts = std::clamp<std::int64_t>(x.size(0), 1, kMostGainParts);
   const at::Tensor dgain_parts =
@@ -90,10 +67,6 @@ NormGradients device_rms_norm_backward(const at::Tensor& x, const at::Tensor& dy
                                            device().stream());
   result.dgain = at::sum(dgain_parts, 0);
   return result;
-}
-
-at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
-  return wants_grad({x, gain}) ? DeviceRmsNorm::apply(x, gain, eps) : norm(x.detach(), gain, eps, {});
 }
 
 at::Tensor device_rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,

@@ -11,12 +11,15 @@
 
 namespace a48::ops {
 
-at::Tensor device_rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
+// None of them makes a graph.
 
-/// Without a graph: y of rows [R, H·hd] rotated by their positions, or back.
+/// RMSNorm of x [..., K]; r [R] goes to inverse_rms, if that is defined.
+at::Tensor device_normed(const at::Tensor& x, const at::Tensor& gain, double eps,
+                         const at::Tensor& inverse_rms);
+/// y of rows [R, H·hd] rotated by their positions, or back.
 at::Tensor device_rotated(const at::Tensor& x, const at::Tensor& position, std::int64_t heads,
                           const at::Tensor& cos, const at::Tensor& sin, bool inverse);
-/// Without a graph, for rows [R, F]: y, and (dgate, dup).
+/// For [..., F]: y, and (dgate, dup) as rows.
 at::Tensor device_gated(const at::Tensor& gate, const at::Tensor& up, kernels::GluKind kind);
 std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, const at::Tensor& up,
                                                       const at::Tensor& dy, kernels::GluKind kind);
@@ -24,8 +27,8 @@ std::pair<at::Tensor, at::Tensor> device_glu_backward(const at::Tensor& gate, co
 struct NormGradients {
   at::Tensor dx, dgain;  // of x's type; fp32
 };
-/// Of y = (x·r)·gain, for rows x and dy [R, K].
-NormGradients device_rms_norm_backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& gain,
+/// Of y = (x·r)·gain for x [..., K] and its dy; dx as rows.
+NormGradients device_rms_norm_backward(const at::Tensor& of_x, const at::Tensor& of_y, const at::Tensor& gain,
                                        const at::Tensor& inverse_rms);
 
 }  // namespace a48::ops

@@ -6,9 +6,15 @@
 #include <cstdint>
 
 #include "core/base/check.h"
+#include "core/ops/backward_product.h"
 #include "core/ops/device.h"
 
 namespace a48::ops {
+
+/// Of the operands of backward products on a device.
+inline at::ScalarType operand_type(BackwardDtype dtype) {
+  return dtype == BackwardDtype::bf16 ? at::kBFloat16 : at::kFloat;
+}
 
 /// x [..., K] as contiguous rows [R, K], fp32 or bf16; another type is Error(config) naming `name`.
 at::Tensor device_matrix(const at::Tensor& x, const char* name);

@@ -100,7 +100,7 @@ std::int64_t device_rows_per_chunk(std::int64_t vocab) {
 LossParts device_loss_in_chunks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& target,
                                 bool gradients, BackwardDtype dtype) {
   const std::int64_t rows = x.size(0), vocab = weight.size(0);
-  const at::ScalarType operand = dtype == BackwardDtype::bf16 ? at::kBFloat16 : at::kFloat;
+  const at::ScalarType operand = operand_type(dtype);
   const at::Tensor table = weight.to(x.scalar_type());
   const at::Tensor table_operand = gradients ? weight.to(operand) : at::Tensor();
   LossParts parts;

@@ -32,6 +32,8 @@ A48_INLINE std::uint8_t pack_pair(CodeKind kind, int even, int odd) {
   return static_cast<std::uint8_t>(nibble_of(kind, even) | (nibble_of(kind, odd) << 4));
 }
 
+/// Codes that are saved two a byte.
+constexpr bool is_four_bit(Scheme scheme) { return row_of(scheme).storage_bits == 4; }
 constexpr std::int64_t packed4_bytes(std::int64_t width) { return (width + 1) / 2; }
 static_assert(packed4_bytes(1) == 1 && packed4_bytes(4) == 2 && packed4_bytes(5461) == 2731);
 

@@ -175,7 +175,7 @@ void reference_codes_to_float(Scheme scheme, Rows<const std::int8_t> codes, Rows
   std::vector<std::int8_t> unpacked(static_cast<std::size_t>(q.cols));
   for (std::int64_t r = 0; r < q.rows; ++r) {
     const std::int8_t* row = unpacked.data();
-    if (row_of(scheme).storage_bits == 4) {
+    if (is_four_bit(scheme)) {
       reference_unpack4_rows(scheme, {packed.row(r), 1, packed.cols}, {unpacked.data(), 1, q.cols});
     } else {
       row = codes.row(r);

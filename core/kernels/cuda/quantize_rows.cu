@@ -184,7 +184,7 @@ void quantize_rows(const QuantizeArgs& args, Stream stream) {
   A48_ASSERT(args.codes.stride % kRowAlignment == 0 && args.codes.stride >= args.x.cols, "stride of codes",
              args.codes.stride);
   A48_ASSERT(args.keep >= 0 && args.keep <= args.x.cols, "keep", args.keep, "of", args.x.cols);
-  A48_ASSERT(args.packed.data == nullptr || quant::row_of(args.scheme).storage_bits == 4, "packed codes of",
+  A48_ASSERT(args.packed.data == nullptr || quant::is_four_bit(args.scheme), "packed codes of",
              quant::row_of(args.scheme).name);
   if (args.x.is_bf16) {
     start<quant::Bf16>(args, stream);
