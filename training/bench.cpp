@@ -151,7 +151,8 @@ Json bench(const BenchRequest& request) {
     const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, ids);
     Json mode = Json::object();
     mode["step_ms"] = step.json();
-    mode["tokens_per_s"] = 1e3 * static_cast<double>(shape.batch * shape.sequence) / step.median;
+    const double tokens_per_second = 1e3 * static_cast<double>(shape.batch * shape.sequence) / step.median;
+    mode["tokens_per_s"] = tokens_per_second;
     mode["saved_bytes"] = saved.total;
     mode["saved_activation_bytes"] = saved.activations;
     mode["saved_weight_bytes"] = saved.weights;
@@ -160,7 +161,6 @@ Json bench(const BenchRequest& request) {
     mode["memory_bytes"] = memory[name];
     mode["last_loss"] = loss[name];
     if (const std::optional<Peaks> peaks = peaks_of(device_name(placement))) {
-      const double tokens_per_second = 1e3 * static_cast<double>(shape.batch * shape.sequence) / step.median;
       mode["mfu"] = tokens_per_second * flops_per_token(shape_of_model, shape.sequence) / peaks->bf16_flops;
       mode["sol"] =
           tokens_per_second * least_seconds_per_token(shape_of_model, quant::row_of(mode_of_name(name)).slots,

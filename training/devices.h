@@ -18,6 +18,9 @@ struct Placement {
   ops::BackwardDtype backward = ops::BackwardDtype::fp32;
 
   bool on_gpu() const { return device.is_cuda(); }
+  /// Of one activation.
+  std::int64_t activation_bytes() const { return compute == torch::kFloat ? 4 : 2; }
+  const char* compute_name() const { return compute == torch::kFloat ? "fp32" : "bf16"; }
 };
 
 /// Resolves run.device, run.compute_dtype and run.backward_dtype, and makes the GPU ready where one is used,

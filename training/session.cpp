@@ -19,7 +19,7 @@ Json machine_facts(const Placement& placement, bool deterministic) {
   Json facts = Json::object();
   facts["device"] = device_name(placement);
   if (placement.on_gpu()) {
-    facts["compute_dtype"] = placement.compute == torch::kFloat ? "fp32" : "bf16";
+    facts["compute_dtype"] = placement.compute_name();
     facts["deterministic"] = deterministic;
   }
   facts["threads"] = thread_count();
@@ -93,15 +93,14 @@ Session::Session(Launch begun, const Placement& placed)
       optimizer(parameters_of(model)) {}
 
 void Session::announce() const {
-  const Cost cost = cost_of(config, placement.compute == torch::kFloat ? 4 : 2);
+  const Cost cost = cost_of(config, placement.activation_bytes());
   log::info(describe(cost, config, loaders.front()->windows()));
   for (const AdamW::Group& group : optimizer.groups()) {
     log::info(concat("optimizer group ", group.name, ": ", group.names.size(), " tensors, ",
                      short_number(static_cast<double>(group.weights())), " weights"));
   }
   if (placement.on_gpu())
-    log::info(concat("device: ", device_name(placement), ", activations in ",
-                     placement.compute == torch::kFloat ? "fp32" : "bf16",
+    log::info(concat("device: ", device_name(placement), ", activations in ", placement.compute_name(),
                      config.run.deterministic ? ", deterministic" : ""));
   log::info(concat(placement.on_gpu() ? "host: " : "device: ", cpu_name(), ", ", thread_count(), " threads, ",
                    isa_name(active_isa())));

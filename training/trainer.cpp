@@ -41,7 +41,7 @@ int available_cpus() {
 
 /// Before anything is allocated.
 void demand_memory(const config::RunConfig& config, const Placement& placement, const Path& run) {
-  Cost cost = cost_of(config, placement.compute == torch::kFloat ? 4 : 2);
+  Cost cost = cost_of(config, placement.activation_bytes());
   if (placement.on_gpu()) {
     demand_gpu_memory(cost, device_name(placement), ops::gpu_memory().free);
     cost.activation_bytes = 0;  // on the host only copies for a checkpoint
