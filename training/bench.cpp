@@ -65,12 +65,6 @@ at::Tensor mock_batch(Shape shape, std::int64_t vocab) {
   return ids;
 }
 
-config::RunConfig placement_request(const BenchRequest& request) {
-  config::RunConfig config;
-  config.run.device = request.gpu ? config::Device::cuda : config::Device::cpu;
-  return config;
-}
-
 /// The quantizers of a mode, ours or in the eager form.
 void set_mode(nn::BitNetForCausalLM& model, const std::string& name) {
   model->set_slots(quant::row_of(mode_of_name(name)).slots);
@@ -78,7 +72,7 @@ void set_mode(nn::BitNetForCausalLM& model, const std::string& name) {
 }
 
 Json bench(const BenchRequest& request) {
-  const Placement placement = place_run(placement_request(request));
+  const Placement placement = request.gpu ? place_on_gpu() : Placement{};
   A48_CHECK(!request.bf16_backward || request.gpu || cpu_has_bf16(), ErrorKind::no_resources,
             "bench train: this CPU has neither avx512_bf16 nor amx_bf16: bf16 products would be emulated");
   A48_CHECK(request.steps >= 1 && request.warmup >= 0 && !request.modes.empty(), ErrorKind::config,

@@ -263,12 +263,6 @@ void decode_products(Table& table) {
   }
 }
 
-void demand_gpu() {
-  config::RunConfig config;
-  config.run.device = config::Device::cuda;
-  place_run(config);
-}
-
 }  // namespace
 
 Json gpu_ceilings() { return json_of(measure_ceilings()); }
@@ -276,7 +270,7 @@ Json gpu_ceilings() { return json_of(measure_ceilings()); }
 Json bench_gpu_kernels() {
   const SignalScope signals("\nstopping without a result; again to stop now\n");
   return with_torch_errors([] {
-    demand_gpu();
+    place_on_gpu();
     Table table(measure_ceilings());
     quantizers(table);
     products(table);

@@ -9,8 +9,9 @@
 #include "core/ops/rms_norm.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
-#include "tests/training/tiny_run.h"
+#include "tests/training/scored.h"
 #include "training/devices.h"
+#include "training/scorer.h"
 #include "training/step.h"
 
 namespace a48::test {
@@ -140,6 +141,22 @@ TEST_CASE("gpu, R5, R1: deterministic runs are equal bit for bit, stopped and re
   CHECK(a.logged("state_hash") == b.logged("state_hash"));
   CHECK(a.logged("state_hash") == stopped.logged("state_hash"));
   CHECK(a.logged("loss", "eval") == stopped.logged("loss", "eval"));
+}
+
+TEST_CASE(
+    "gpu: eval and generate of a checkpoint have the CPU's loss in every mode; the cache changes none") {
+  A48_NEEDS_GPU();
+  TinyRun tiny;
+  REQUIRE(tiny.with_text(3000).train({"run.device=cpu"}) == ExitCode::done);
+  for (const quant::Mode mode : {quant::Mode::none, quant::Mode::a16, quant::Mode::a8, quant::Mode::a4_8}) {
+    INFO(quant::row_of(mode).name);
+    const double wanted = mean_nll(*open_model(tiny.run().string(), mode).model, 2048);
+    const OpenedModel opened = open_model_on_gpu(tiny.run().string(), mode);
+    const double bound = kRecordedTolerance * wanted;
+    CHECK(std::abs(mean_nll(*opened.model, 2048) - wanted) < bound);
+    CHECK(std::abs(mean_nll(*opened.model, 1) - wanted) < bound);
+    CHECK(shortfall_of_greedy(*opened.model) < bound);
+  }
 }
 
 TEST_CASE("gpu: a run that cannot fit ends before it begins, with the estimate") {
