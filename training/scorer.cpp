@@ -1,13 +1,13 @@
 #include "training/scorer.h"
 
 #include "core/ops/threads.h"
+#include "core/ops/torch_errors.h"
 #include "modules/causal_lm.h"
 #include "modules/row_model.h"
 #include "training/checkpoint.h"
 #include "training/devices.h"
 #include "training/stages.h"
 #include "training/step.h"
-#include "training/torch_errors.h"
 
 namespace a48::train {
 namespace {
@@ -47,15 +47,16 @@ OpenedModel open(const std::string& path, std::optional<quant::Mode> mode, torch
 }  // namespace
 
 OpenedModel open_model(const std::string& path, std::optional<quant::Mode> mode) {
-  return with_torch_errors([&] { return open(path, mode, torch::kCPU, false); });
+  return ops::with_torch_errors([&] { return open(path, mode, torch::kCPU, false); });
 }
 
 OpenedModel open_bf16_model(const std::string& path, std::optional<quant::Mode> mode) {
-  return with_torch_errors([&] { return open(path, mode, torch::kCPU, true); });
+  return ops::with_torch_errors([&] { return open(path, mode, torch::kCPU, true); });
 }
 
 OpenedModel open_model_on_gpu(const std::string& path, std::optional<quant::Mode> mode) {
-  return with_torch_errors([&] { return open(path, mode, place_on_gpu(config::Dtype::fp32).device, false); });
+  return ops::with_torch_errors(
+      [&] { return open(path, mode, place_on_gpu(config::Dtype::fp32).device, false); });
 }
 
 }  // namespace a48::train

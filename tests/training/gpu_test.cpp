@@ -31,8 +31,9 @@ constexpr double kRecordedTolerance = 1e-4;  // training.md P7
   } while (false)
 
 std::vector<ops::LinearWeight> weights_of(const std::vector<at::Tensor>& masters) {
+  const std::vector<ops::TernaryWeight> codes = ops::ternarize(masters);
   std::vector<ops::LinearWeight> weights;
-  for (const at::Tensor& master : masters) weights.push_back({master, ops::ternarize(master), "w"});
+  for (std::size_t i = 0; i < masters.size(); ++i) weights.push_back({masters[i], codes[i], "w"});
   return weights;
 }
 

@@ -48,8 +48,9 @@ std::vector<at::Tensor> masters_of(const Shape& shape) {
 
 /// As the present device, or the CPU, makes them.
 std::vector<ops::LinearWeight> weights_of(const std::vector<at::Tensor>& masters) {
+  const std::vector<ops::TernaryWeight> codes = ops::ternarize(masters);
   std::vector<ops::LinearWeight> weights;
-  for (const at::Tensor& master : masters) weights.push_back({master, ops::ternarize(master), "w"});
+  for (std::size_t i = 0; i < masters.size(); ++i) weights.push_back({masters[i], codes[i], "w"});
   return weights;
 }
 
@@ -84,9 +85,29 @@ TEST_CASE("E8: codes and alpha of a weight on a device equal the CPU's, padding 
     CHECK(torch::equal(found.codes, wanted.codes));
     CHECK(found.device_alpha.item<float>() == wanted.alpha);
     CHECK(found.device_status.item<int>() == kernels::kRowFinite);
-    CHECK(found.padded.size(0) % 8 == 0);
+    CHECK(found.padded.size(0) >= (outputs + 7) / 8 * 8);
+    CHECK(found.padded.size(1) % 64 == 0);
     CHECK(found.padded.abs().sum().item<std::int64_t>() == wanted.codes.abs().sum().item<std::int64_t>());
   }
+}
+
+TEST_CASE("codes of matrices made together lie one after another, whatever their sizes") {
+  const std::vector<at::Tensor> masters = masters_of(kShapes[0]);
+  const auto wanted = ops::ternarize(masters);
+  const DeviceOnHost device;
+  const auto found = ops::ternarize(masters);
+  const ops::TernaryWeight alone = ops::ternarize(masters[1]);
+  CHECK(torch::equal(found[1].codes, alone.codes));
+  CHECK(!alone.follows(found[0]));
+  std::vector<at::Tensor> codes;
+  for (std::size_t i = 0; i < masters.size(); ++i) {
+    CHECK((i == 0 || found[i].follows(found[i - 1])));
+    CHECK(found[i].device_alpha.item<float>() == wanted[i].alpha);
+    codes.push_back(wanted[i].codes);
+  }
+  const at::Tensor all = torch::cat(codes);  // [16, 37]
+  CHECK(torch::equal(found[0].padded.narrow(0, 0, 16).narrow(1, 0, 37), all));
+  CHECK(found[0].padded.abs().sum().item<std::int64_t>() == all.abs().sum().item<std::int64_t>());
 }
 
 TEST_CASE(
