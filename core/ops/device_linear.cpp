@@ -247,7 +247,7 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
       const at::Tensor dmasters =
           device().product(scaled_gradients(dy, weights, d, operand).t(), q);  // [Σ N_i, K]
       for (std::size_t i = 0; i < matrices; ++i)
-        if (ctx->needs_input_grad(1 + i)) result[1 + i] = weights.part(dmasters, 0, i);
+        if (dy[i].defined() && ctx->needs_input_grad(1 + i)) result[1 + i] = weights.part(dmasters, 0, i);
     }
     if (!ctx->needs_input_grad(0) && !(gain.defined() && ctx->needs_input_grad(gain_place))) return result;
     const at::Tensor dx = input_gradient(dy, weights, step.size(0), operand);

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/ops/bit_linear.h"
-#include "core/ops/device.h"
+#include "core/ops/device_product.h"
 #include "core/ops/rms_norm.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
@@ -107,6 +107,22 @@ TEST_CASE("gpu, E8: BitLinear with its norm has the CPU's bits, gradients within
         }
       }
     }
+  }
+}
+
+TEST_CASE("gpu: the product of codes is measured once a shape, and what is chosen has the CPU's bits") {
+  A48_NEEDS_GPU();
+  const auto wanted = linear_pass(torch::kCPU, quant::Scheme::int8, 1.0, 512);
+  for (int time = 0; time < 2; ++time) {
+    const auto found = linear_pass(torch::kCUDA, quant::Scheme::int8, 1.0, 512);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(same_bits(found[i], wanted[i]));
+    REQUIRE(ops::measured_products().size() == 1);
+    const ops::MeasuredProduct product = ops::measured_products().front();
+    CHECK(product.rows == 512);
+    CHECK(product.inputs == 136);
+    CHECK(product.outputs == 24 + 7);
+    CHECK(product.int_mm > 0.0);
+    CHECK(product.own_kernel > 0.0);
   }
 }
 

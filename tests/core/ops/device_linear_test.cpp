@@ -207,6 +207,28 @@ TEST_CASE("check 14, check 15: dX and dW on a device, fp32 and bf16 operands, wi
   }
 }
 
+TEST_CASE("outputs that nothing was made of, and masters that want no gradient, are left out of backward") {
+  const at::Tensor x = normal({18, 40}, 27), dy = normal({18, 3}, 28);
+  const auto run = [&](bool integer) {
+    const at::Tensor in = x.clone().requires_grad_();
+    std::vector<at::Tensor> masters{normal({8, 40}, 29).requires_grad_(),
+                                    normal({3, 40}, 30).requires_grad_(), normal({5, 40}, 31)};
+    const auto weights = weights_of(masters);
+    const auto y =
+        integer ? ops::bit_linear(in, weights, input_of(kCases[2])) : ops::ternary_linear(in, weights);
+    y[1].backward(dy);
+    CHECK(!masters[0].grad().defined());
+    CHECK(!masters[2].grad().defined());
+    return std::vector<at::Tensor>{in.grad(), masters[1].grad()};
+  };
+  for (const bool integer : {true, false}) {
+    const auto wanted = run(integer);
+    const DeviceOnHost device;
+    const auto found = run(integer);
+    for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(relative_error(found[i], wanted[i]) < kSpecified);
+  }
+}
+
 TEST_CASE(
     "with the norm inside, gradients of input, gain and masters are those of norm and BitLinear in turn") {
   const Shape shape{18, 40, {8, 16}};
@@ -268,13 +290,14 @@ TEST_CASE("the GLU made again in backward: value and gradients of BitLinear and 
   }
 }
 
-TEST_CASE("mode a16 on a device: product and gradients of the CPU") {
-  const at::Tensor x = normal({18, 37}, 9), master = normal({6, 37}, 10), dy = normal({18, 6}, 11);
+TEST_CASE("mode a16 on a device: products and gradients of the CPU") {
+  const at::Tensor x = normal({18, 37}, 9);
   const auto run = [&] {
-    const at::Tensor in = x.clone().requires_grad_(), w = master.clone().requires_grad_();
-    const at::Tensor y = ops::ternary_linear(in, weights_of({w})).front();
-    y.backward(dy);
-    return std::vector<at::Tensor>{y.detach(), in.grad(), w.grad()};
+    const at::Tensor in = x.clone().requires_grad_(), v = normal({6, 37}, 10).requires_grad_(),
+                     w = normal({3, 37}, 25).requires_grad_();
+    const auto y = ops::ternary_linear(in, weights_of({v, w}));
+    ((y[0] * normal({18, 6}, 11)).sum() + (y[1] * normal({18, 3}, 26)).sum()).backward();
+    return std::vector<at::Tensor>{y[0].detach(), y[1].detach(), in.grad(), v.grad(), w.grad()};
   };
   const auto wanted = run();
   const DeviceOnHost device;
