@@ -99,9 +99,9 @@ void add_make_model(CommandTree& tree, CLI::App* bench,
                     const std::function<ExitCode(const MakeModelOptions&)>& run) {
   const auto options = std::make_shared<MakeModelOptions>();
   const auto mode = std::make_shared<std::string>("a4.8");
-  CLI::App* const command =
-      tree.add(bench, "make-model", "a packed model of a given shape with random weights",
-               "--shape P --out FILE.a48 [--head CLASS] [--context N]", "--shape 700M --out 700M.a48 --head i6");
+  CLI::App* const command = tree.add(
+      bench, "make-model", "a packed model of a given shape with random weights",
+      "--shape P --out FILE.a48 [--head CLASS] [--context N]", "--shape 700M --out 700M.a48 --head i6");
   command->add_option("--shape", options->shape, "a preset: " + joined(config::preset_names()))
       ->capture_default_str();
   command->add_option("--out", options->out, "the file to write")->required();
