@@ -196,8 +196,15 @@ void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
     parallel_for(count, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
       pack_panels(kernel, args, p0 + begin, p0 + end, packed + begin * panel_bytes);
     });
-    parallel_for(blocks * count, grain(block_rows * inputs), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t tile = begin; tile < end; ++tile) {
+    // Shares of rows, not of tiles: the last block may have a few only.
+    const auto tile_behind = [&](std::int64_t row_panels) {
+      const std::int64_t block = std::min(row_panels / (block_rows * count), blocks - 1);
+      const std::int64_t row = block * block_rows;
+      return block * count + (row_panels - row * count) / std::min(block_rows, rows - row);
+    };
+    parallel_for(rows * count, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t last = tile_behind(end);
+      for (std::int64_t tile = tile_behind(begin); tile < last; ++tile) {
         const std::int64_t row = tile / count * block_rows, panel = tile % count;
         kernel.multiply(args, packed + panel * panel_bytes, (p0 + panel) * width, row,
                         std::min(rows, row + block_rows));
