@@ -177,6 +177,12 @@ T atomicAdd(T* address, T value) {
   *address = static_cast<T>(old + value);
   return old;
 }
+template <typename T>
+T atomicOr(T* address, T bits) {
+  const T old = *address;
+  *address = old | bits;
+  return old;
+}
 
 // --- Runtime
 

@@ -36,6 +36,7 @@ struct Parameters {
   std::int32_t* code_sum;
   std::uint8_t* status;
   float* inverse_rms;
+  Counter* zeros;
   bool aligned;  // rows of x and gain start at multiples of four elements
 };
 
@@ -103,7 +104,7 @@ __device__ std::int32_t write_codes(const Parameters<T>& p, std::int64_t r, cons
   std::uint32_t* words = reinterpret_cast<std::uint32_t*>(p.codes.row(r));
   std::uint8_t* packed = p.packed.data == nullptr ? nullptr : p.packed.row(r);
   const std::int64_t packed_bytes = quant::packed4_bytes(p.width);
-  std::int32_t sum = 0;
+  std::int32_t sum = 0, zeros = 0;
   for_own_quads(code_row_bytes(p.width) / kQuad, [&](std::int64_t q) {
     int code[kQuad] = {0, 0, 0, 0};
     if (finite && q < quads) {
@@ -117,6 +118,7 @@ __device__ std::int32_t write_codes(const Parameters<T>& p, std::int64_t r, cons
     for (int i = 0; i < kQuad; ++i) {
       word |= (static_cast<std::uint32_t>(code[i]) & 0xffu) << (8 * i);
       sum += code[i];
+      zeros += q * kQuad + i < p.width && code[i] == 0;
     }
     words[q] = word;
     if (packed != nullptr) {
@@ -125,6 +127,7 @@ __device__ std::int32_t write_codes(const Parameters<T>& p, std::int64_t r, cons
           packed[2 * q + i] = quant::pack_pair(p.scheme.kind, code[2 * i], code[2 * i + 1]);
     }
   });
+  if (p.zeros != nullptr) add_of_warp(zeros, p.zeros);
   return sum;
 }
 
@@ -171,6 +174,7 @@ void start(const QuantizeArgs& args, Stream stream) {
                                  args.code_sum,
                                  args.status,
                                  args.inverse_rms,
+                                 args.zeros,
                                  aligned};
   const std::size_t row_bytes = static_cast<std::size_t>(quads_of(args.x.cols)) * sizeof(float4);
   launch("quantize_rows", stream, {args.x.rows, 1, threads_for_row(args.x.cols), kScratchBytes + row_bytes},
