@@ -44,11 +44,12 @@ at::Tensor BitNetAttentionImpl::forward_rows(const at::Tensor& x, const Pass& pa
       shared_input(x, {q_proj, k_proj, v_proj}, counts ? &counts->qkv : nullptr, std::move(norm));
   const at::Tensor q = ops::rope(qkv[0], pass.position, heads_, rope_);     // [R, H·hd]
   const at::Tensor k = ops::rope(qkv[1], pass.position, kv_heads_, rope_);  // [R, KV·hd]
+  const at::Tensor v = qkv[2].contiguous();  // on a GPU a part of q, k, v, which backward would keep whole
 
   const ops::AttentionShape shape{heads_, kv_heads_, head_dim_, pass.begin};
-  const at::Tensor o = pass.cache != nullptr ? pass.cache->attend(layer_, q, k, qkv[2])
-                       : pass.exact          ? ops::exact_attention(q, k, qkv[2], shape)
-                                             : ops::sdpa_attention(q, k, qkv[2], shape);
+  const at::Tensor o = pass.cache != nullptr ? pass.cache->attend(layer_, q, k, v)
+                       : pass.exact          ? ops::exact_attention(q, k, v, shape)
+                                             : ops::sdpa_attention(q, k, v, shape);
   return shared_input(o, {o_proj}, counts ? &counts->out : nullptr, attn_sub_norm).front();
 }
 

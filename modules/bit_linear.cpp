@@ -43,7 +43,25 @@ std::vector<at::Tensor> eager_products(const at::Tensor& x, std::initializer_lis
   return outputs;
 }
 
+/// Where one product can take them all.
+bool have_codes_together(std::initializer_list<BitLinear> layers) {
+  const ops::TernaryWeight* before = nullptr;
+  for (BitLinear layer : layers) {
+    if (!layer->has_codes()) return false;
+    if (before != nullptr && !layer->ternary().follows(*before)) return false;
+    before = &layer->ternary();
+  }
+  return true;
+}
+
 std::vector<ops::LinearWeight> weights_of(std::initializer_list<BitLinear> layers) {
+  if (!have_codes_together(layers)) {
+    std::vector<at::Tensor> masters;
+    for (const BitLinear& layer : layers) masters.push_back(layer->weight);
+    const std::vector<ops::TernaryWeight> codes = ops::ternarize(masters);
+    auto next = codes.begin();
+    for (BitLinear layer : layers) layer->set_codes(*next++);
+  }
   std::vector<ops::LinearWeight> weights;
   for (BitLinear layer : layers) weights.push_back({layer->weight, layer->ternary(), layer->name});
   return weights;
@@ -92,13 +110,22 @@ at::Tensor BitLinearImpl::forward(const at::Tensor& x) {
 }
 
 const ops::TernaryWeight& BitLinearImpl::ternary() {
-  const std::int64_t version = weight.is_inference() ? 0 : static_cast<std::int64_t>(weight._version());
-  const bool fits = cache_.defined() && ops::on_device(weight) == cache_.padded.defined();
-  if (!fits || version != cached_version_) {
-    cache_ = ops::ternarize(weight);
-    cached_version_ = version;
-  }
+  if (!has_codes()) set_codes(ops::ternarize(weight));
   return cache_;
+}
+
+bool BitLinearImpl::has_codes() const {
+  return cache_.defined() && ops::on_device(weight) == cache_.padded.defined() &&
+         version() == cached_version_;
+}
+
+void BitLinearImpl::set_codes(ops::TernaryWeight codes) {
+  cache_ = std::move(codes);
+  cached_version_ = version();
+}
+
+std::int64_t BitLinearImpl::version() const {
+  return weight.is_inference() ? 0 : static_cast<std::int64_t>(weight._version());
 }
 
 std::vector<at::Tensor> shared_input(const at::Tensor& x, std::initializer_list<BitLinear> layers,

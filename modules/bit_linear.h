@@ -42,6 +42,8 @@ class BitLinearImpl : public torch::nn::Module {
   /// Codes of the present master; made anew after weights_changed() and after a write that autograd's version
   /// counter saw.
   const ops::TernaryWeight& ternary();
+  bool has_codes() const;  // of the present master
+  void set_codes(ops::TernaryWeight codes);
   /// The master was written through a pointer or a view: the codes are stale.
   void weights_changed() { cache_ = {}; }
 
@@ -49,6 +51,8 @@ class BitLinearImpl : public torch::nn::Module {
   std::string name = "BitLinear";  // in errors and telemetry: "model.layers.3.self_attn.o_proj"
 
  private:
+  std::int64_t version() const;  // of the master, as autograd counts its writes
+
   LinearSlot slot_;
   ops::BackwardDtype backward_ = ops::BackwardDtype::fp32;
   bool eager_ = false;

@@ -9,6 +9,7 @@
 #include "core/ops/bridge.h"
 #include "core/ops/head.h"
 #include "core/ops/status.h"
+#include "core/ops/torch_errors.h"
 
 namespace a48::nn {
 namespace {
@@ -89,6 +90,10 @@ void RowModel::check_finite(std::span<const runtime::TokenInput> tokens, const a
 }
 
 Rows<const float> RowModel::feed(std::span<const runtime::TokenInput> tokens) {
+  return ops::with_torch_errors([&] { return logits_of(tokens); });
+}
+
+Rows<const float> RowModel::logits_of(std::span<const runtime::TokenInput> tokens) {
   const at::NoGradGuard no_grad;
   const ops::NonFiniteScope own_record;
   const WithSlots own_slots(*model_, slots_);

@@ -24,12 +24,14 @@ class RowModel : public runtime::LanguageModel {
 
   const runtime::ModelInfo& info() const override { return info_; }
   void start(std::int32_t sequences) override { cache_.start(sequences); }
+  /// LibTorch's failures come as Errors; too little memory as Error(no_resources).
   Rows<const float> feed(std::span<const runtime::TokenInput> tokens) override;
   void reset_sparsity() override { counts_ = {}; }
   runtime::Sparsity sparsity() const override { return runtime::sparsity_of(counts_, model_->config()); }
   const runtime::SparsityCounts& counts() const { return counts_; }
 
  private:
+  Rows<const float> logits_of(std::span<const runtime::TokenInput> tokens);
   at::Tensor checked_ids(std::span<const runtime::TokenInput> tokens) const;
   void check_finite(std::span<const runtime::TokenInput> tokens, const at::Tensor& position,
                     const at::Tensor& wanted) const;

@@ -7,6 +7,7 @@ namespace a48::tools {
 namespace {
 
 constexpr const char* kModelHelp = "a run, a checkpoint folder, or a packed file NAME.a48";
+constexpr const char* kDeviceHelp = "where the model computes; a GPU takes checkpoints";
 constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;  // as in configurations
 constexpr double kMaxTemperature = 1000;
 
@@ -106,9 +107,11 @@ void add_eval(CommandTree& tree, const std::function<ExitCode(const EvalOptions&
   add_threads(command, options->threads);
   command->add_flag("--json", options->json, "print one JSON object");
   add_cache_format(command, options->kv_bits, options->q_bits);
+  const auto device = add_device(command, kDeviceHelp);
   command->add_flag("--report", options->report,
                     "also the loss with keys and values at 16, 4 and 3 bits and queries at 16 and 4");
-  tree.on_parsed<EvalOptions>(command, run, options, [mode](EvalOptions& read) {
+  tree.on_parsed<EvalOptions>(command, run, options, [mode, device](EvalOptions& read) {
+    read.gpu = is_gpu(*device);
     A48_CHECK(read.data.empty() != read.texts.empty(), ErrorKind::config,
               "give one of --data DIR and --text FILE");
     if (!mode->empty()) read.mode = mode_of(*mode);
@@ -145,7 +148,9 @@ void add_generate(CommandTree& tree, const std::function<ExitCode(const Generate
   add_threads(command, options->threads);
   command->add_flag("--json", options->json, "print one JSON object");
   add_cache_format(command, options->kv_bits, options->q_bits);
-  tree.on_parsed<GenerateOptions>(command, run, options, [mode](GenerateOptions& read) {
+  const auto device = add_device(command, kDeviceHelp);
+  tree.on_parsed<GenerateOptions>(command, run, options, [mode, device](GenerateOptions& read) {
+    read.gpu = is_gpu(*device);
     const int sources = int{!read.prompts.empty()} + int{!read.prompts_file.empty()} + int{read.interactive};
     A48_CHECK(sources == 1, ErrorKind::config,
               sources == 0 ? "a prompt is missing: give one of" : "give only one of",

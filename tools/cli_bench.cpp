@@ -16,16 +16,6 @@ void add_bench_threads(CLI::App* command, std::vector<int>& threads) {
               "each is measured; 0 = physical cores");
 }
 
-std::shared_ptr<std::string> add_bench_device(CLI::App* command, const std::string& what) {
-  const auto device = std::make_shared<std::string>("cpu");
-  command->add_option("--device", *device, "cpu or cuda: " + what)->capture_default_str();
-  return device;
-}
-bool is_gpu(const std::string& device) {
-  check_choice("--device", device, {"cpu", "cuda"});
-  return device == "cuda";
-}
-
 runtime::ForcedDensity density_of(const std::vector<std::string>& parts) {
   runtime::ForcedDensity density;
   const std::map<std::string, double*> places{
@@ -97,7 +87,7 @@ void add_bench_kernels(CommandTree& tree, CLI::App* bench,
   command->add_option("--only", options->only, "products whose name holds this (default: all)");
   add_bench_threads(command, options->threads);
   add_number(command, "--reps", options->reps, {1, 10000}, "repetitions of each measurement");
-  const auto device = add_bench_device(command, "the CPU's kernels, or the GPU's in shapes of their own");
+  const auto device = add_device(command, "the CPU's kernels, or the GPU's in shapes of their own");
   command->add_flag("--json", options->json, "print one JSON object");
   tree.on_parsed<BenchKernelsOptions>(command, run, options, [device](BenchKernelsOptions& read) {
     read.gpu = is_gpu(*device);
@@ -153,7 +143,7 @@ void add_bench_train(CommandTree& tree, CLI::App* bench,
                     "backward products of the quantized modes in bf16 (run.backward_dtype)");
   command->add_flag("--recompute-glu", request.recompute_glu,
                     "on a GPU: gate and up again in backward (run.recompute_glu)");
-  const auto device = add_bench_device(command, "where the steps are made; on a GPU in bf16");
+  const auto device = add_device(command, "where the steps are made; on a GPU in bf16");
   command->add_flag("--json", options->json, "print one JSON object");
   tree.on_parsed<BenchOptions>(command, run, options, [device](BenchOptions& read) {
     train::BenchRequest& r = read.request;

@@ -23,11 +23,15 @@ namespace a48::tools {
 /// Opens a run or checkpoint folder in the given mode (unset: as trained).
 using ModelOpener =
     std::function<train::OpenedModel(const std::string& path, std::optional<quant::Mode> mode)>;
-/// Opens MODEL, a checkpoint or a packed file, with keys, values and queries at fewer bits (unset: as the
-/// model says). main.cpp hands it to the subcommands that score or generate, so that these do not depend on
-/// what a model is stored in.
-using ServingOpener = std::function<train::OpenedModel(
-    const std::string& path, std::optional<quant::Mode> mode, std::optional<runtime::CacheFormat> cache)>;
+/// How a model is to compute; unset: as it says.
+struct Serving {
+  std::optional<quant::Mode> mode;
+  std::optional<runtime::CacheFormat> cache;  // keys, values and queries at fewer bits
+  bool gpu = false;
+};
+/// Opens MODEL, a checkpoint or a packed file. main.cpp hands it to the subcommands that score or generate,
+/// so that these do not depend on what a model is stored in.
+using ServingOpener = std::function<train::OpenedModel(const std::string& path, const Serving& serving)>;
 
 /// A packed file in the torch-free runtime: what a48-run hands in, and a48 for paths that are such a file.
 train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,
@@ -56,7 +60,8 @@ struct EvalOptions {
   std::int64_t pieces = 0;          // this many, evenly spaced; 0 = all
   int threads = 0;                  // 0 = physical cores
   int kv_bits = 0, q_bits = 16;     // 0 = as the model says
-  bool report = false;              // with other cache formats too
+  bool gpu = false;
+  bool report = false;  // with other cache formats too
   bool json = false;
 };
 ExitCode run_eval(const EvalOptions& options, const ServingOpener& open);
@@ -75,6 +80,7 @@ struct GenerateOptions {
   std::optional<quant::Mode> mode;
   int threads = 0;
   int kv_bits = 0, q_bits = 16;  // 0 = as the model says
+  bool gpu = false;
   bool json = false;
 };
 ExitCode run_generate(const GenerateOptions& options, const ServingOpener& open);

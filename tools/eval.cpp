@@ -147,6 +147,7 @@ Json report(const EvalOptions& options, const train::OpenedModel& opened, const 
   all["checkpoint"] = opened.checkpoint;
   all["step"] = opened.step;
   all["mode"] = info.mode;
+  all["device"] = options.gpu ? "cuda" : "cpu";
   all["pieces"] = static_cast<std::int64_t>(input.pieces.size());
   all["tokens"] = outcome.totals.tokens;
   all["bytes"] = input.tokenizer ? Json(outcome.totals.bytes) : Json();
@@ -207,7 +208,7 @@ Json cache_report(const EvalOptions& options, const ServingOpener& open, const I
   Json rows = Json::array();
   double exact = 0.0;
   const auto add = [&](const runtime::CacheFormat& format) {
-    const train::OpenedModel opened = open(options.model, options.mode, format);
+    const train::OpenedModel opened = open(options.model, {options.mode, format, options.gpu});
     const runtime::Totals totals = score(*opened.model, input, "").totals;
     if (format.kv_bits == 32) exact = totals.perplexity();
     Json row = Json::object();
@@ -238,7 +239,7 @@ ExitCode run_eval(const EvalOptions& options, const ServingOpener& open) {
   const TemporariesEndOnSignal unfinished;  // of --logprobs
   set_thread_count(options.threads);
   const train::OpenedModel opened =
-      open(options.model, options.mode, cache_format_of(options.kv_bits, options.q_bits));
+      open(options.model, {options.mode, cache_format_of(options.kv_bits, options.q_bits), options.gpu});
   const Input input = read_input(options, opened);
   const Outcome outcome = score(*opened.model, input, options.logprobs);
   Json caches;

@@ -46,6 +46,17 @@ CLI::Option* add_threads(CLI::App* command, int& threads) {
                     "0 = physical cores");
 }
 
+std::shared_ptr<std::string> add_device(CLI::App* command, const std::string& what) {
+  const auto device = std::make_shared<std::string>("cpu");
+  command->add_option("--device", *device, "cpu or cuda: " + what)->capture_default_str();
+  return device;
+}
+
+bool is_gpu(const std::string& device) {
+  check_choice("--device", device, {"cpu", "cuda"});
+  return device == "cuda";
+}
+
 void add_cache_format(CLI::App* command, int& kv_bits, int& q_bits) {
   command
       ->add_option("--kv-bits", kv_bits,

@@ -87,6 +87,9 @@ CLI::Option* add_numbers(CLI::App* command, const std::string& flag, std::vector
 }
 
 CLI::Option* add_threads(CLI::App* command, int& threads);
+/// --device cpu or cuda, read with is_gpu when all is parsed.
+std::shared_ptr<std::string> add_device(CLI::App* command, const std::string& what);
+bool is_gpu(const std::string& device);
 /// What a packed model, or a checkpoint as one, keeps of keys and values.
 void add_cache_format(CLI::App* command, int& kv_bits, int& q_bits);
 

@@ -96,6 +96,7 @@ Json report(const GenerateOptions& options, const std::vector<std::string>& prom
   all["model"] = options.model;
   all["checkpoint"] = opened.checkpoint;
   all["mode"] = opened.model->info().mode;
+  all["device"] = options.gpu ? "cuda" : "cpu";
   all["seed"] = options.seed;
   all["results"] = Json::array();
   for (std::size_t i = 0; i < results.size(); ++i) {
@@ -169,7 +170,7 @@ ExitCode run_generate(const GenerateOptions& options, const ServingOpener& open)
   std::vector<std::string> prompts = options.prompts;
   if (!options.prompts_file.empty()) prompts = read_prompts(options.prompts_file);
   const train::OpenedModel opened =
-      open(options.model, options.mode, cache_format_of(options.kv_bits, options.q_bits));
+      open(options.model, {options.mode, cache_format_of(options.kv_bits, options.q_bits), options.gpu});
   const auto tokenizer = demand_tokenizer(opened);
   if (options.interactive) return run_interactive(options, opened, *tokenizer);
 

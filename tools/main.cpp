@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "core/base/check.h"
 #include "tools/checkpoint_masters.h"
 #include "tools/program.h"
 
@@ -17,12 +18,17 @@ void wait_without_spinning(char** argv) {
   execv("/proc/self/exe", argv);  // returns only where that is not possible: then threads spin
 }
 
-a48::train::OpenedModel open_any(const std::string& path, std::optional<a48::quant::Mode> mode,
-                                 std::optional<a48::runtime::CacheFormat> cache) {
-  using namespace a48::tools;
-  if (is_packed_file(path)) return open_packed(path, mode, cache);
-  a48::train::OpenedModel opened = a48::train::open_model(path, mode);
-  return cache ? packed_in_memory(opened, *cache) : std::move(opened);
+a48::train::OpenedModel open_any(const std::string& path, const a48::tools::Serving& serving) {
+  using namespace a48;
+  if (tools::is_packed_file(path)) return tools::open_packed_only(path, serving);
+  if (!serving.gpu) {
+    train::OpenedModel opened = train::open_model(path, serving.mode);
+    return serving.cache ? tools::packed_in_memory(opened, *serving.cache) : std::move(opened);
+  }
+  A48_CHECK(
+      !serving.cache, ErrorKind::config, path,
+      ": a checkpoint's keys and values have fewer bits on the CPU only: leave out --device or --kv-bits");
+  return train::open_model_on_gpu(path, serving.mode);
 }
 
 }  // namespace

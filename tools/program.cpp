@@ -35,11 +35,11 @@ Commands torch_free_commands() {
   return commands;
 }
 
-train::OpenedModel open_packed_only(const std::string& path, std::optional<quant::Mode> mode,
-                                    std::optional<runtime::CacheFormat> cache) {
+train::OpenedModel open_packed_only(const std::string& path, const Serving& serving) {
   A48_CHECK(is_packed_file(path), ErrorKind::bad_input, path,
             ": not a packed model (a file NAME.a48); `a48 export RUN --out model.a48` makes one");
-  return open_packed(path, mode, cache);
+  A48_CHECK(!serving.gpu, ErrorKind::config, path, ": packed models compute on the CPU; leave out --device");
+  return open_packed(path, serving.mode, serving.cache);
 }
 
 int run_program(const std::string& name, const std::vector<std::string>& arguments,

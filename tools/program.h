@@ -2,7 +2,6 @@
 // error becomes an exit code.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +13,7 @@ namespace a48::tools {
 Commands torch_free_commands();
 
 /// open_packed for a program that opens nothing else: another path is Error(bad_input) naming `a48 export`.
-train::OpenedModel open_packed_only(const std::string& path, std::optional<quant::Mode> mode,
-                                    std::optional<runtime::CacheFormat> cache);
+train::OpenedModel open_packed_only(const std::string& path, const Serving& serving);
 
 /// Runs the command line; errors go to stderr, and their kind becomes the exit code (core/base/exit_code.h).
 int run_program(const std::string& name, const std::vector<std::string>& arguments, const Commands& commands);

@@ -1,9 +1,9 @@
 // Which tokens a step read: the answer to `a48 inspect RUN --step N` (training.md D6).
 #include "core/base/check.h"
+#include "core/ops/torch_errors.h"
 #include "data/loader.h"
 #include "training/checkpoint.h"
 #include "training/stages.h"
-#include "training/torch_errors.h"
 #include "training/trainer.h"
 
 namespace a48::train {
@@ -44,7 +44,7 @@ Json spans_at(const std::string& run, std::int64_t step) {
 }  // namespace
 
 Json data_read_at(const std::string& run, std::int64_t step) {
-  return with_torch_errors([&] { return spans_at(run, step); });
+  return ops::with_torch_errors([&] { return spans_at(run, step); });
 }
 
 }  // namespace a48::train

@@ -13,15 +13,16 @@
 #include "core/base/quartiles.h"
 #include "core/base/rng.h"
 #include "core/config/types.h"
+#include "core/ops/device_product.h"
 #include "core/ops/gpu.h"
 #include "core/ops/threads.h"
+#include "core/ops/torch_errors.h"
 #include "modules/causal_lm.h"
 #include "modules/telemetry.h"
 #include "training/devices.h"
 #include "training/optimizer.h"
 #include "training/signals.h"
 #include "training/step.h"
-#include "training/torch_errors.h"
 
 namespace a48::train {
 namespace {
@@ -65,10 +66,21 @@ at::Tensor mock_batch(Shape shape, std::int64_t vocab) {
   return ids;
 }
 
-config::RunConfig placement_request(const BenchRequest& request) {
-  config::RunConfig config;
-  config.run.device = request.gpu ? config::Device::cuda : config::Device::cpu;
-  return config;
+/// What the choice between the two products of codes rests on, a shape a row.
+Json measured_code_products() {
+  Json rows = Json::array();
+  for (const ops::MeasuredProduct& product : ops::measured_products()) {
+    Json row = Json::object();
+    row["rows_up_to"] = product.rows;
+    row["inputs"] = product.inputs;
+    row["outputs"] = product.outputs;
+    row["type"] = product.type == torch::kFloat ? "fp32" : "bf16";
+    row["int_mm_us"] = 1e6 * product.int_mm;
+    row["gemm_ternary_us"] = 1e6 * product.own_kernel;
+    row["chosen"] = product.faster() == ops::CodeProduct::int_mm ? "int_mm" : "gemm_ternary";
+    rows.push_back(row);
+  }
+  return rows;
 }
 
 /// The quantizers of a mode, ours or in the eager form.
@@ -78,7 +90,7 @@ void set_mode(nn::BitNetForCausalLM& model, const std::string& name) {
 }
 
 Json bench(const BenchRequest& request) {
-  const Placement placement = place_run(placement_request(request));
+  const Placement placement = request.gpu ? place_on_gpu() : Placement{};
   A48_CHECK(!request.bf16_backward || request.gpu || cpu_has_bf16(), ErrorKind::no_resources,
             "bench train: this CPU has neither avx512_bf16 nor amx_bf16: bf16 products would be emulated");
   A48_CHECK(request.steps >= 1 && request.warmup >= 0 && !request.modes.empty(), ErrorKind::config,
@@ -134,6 +146,7 @@ Json bench(const BenchRequest& request) {
     machine["gpu"] = device_name(placement);
     machine["gpu_query"] = gpu_query();
     result["ceilings"] = gpu_ceilings();
+    result["code_products"] = measured_code_products();
   }
   result["machine"] = machine;
   result["preset"] = request.preset;
@@ -177,7 +190,7 @@ Json bench(const BenchRequest& request) {
 
 Json bench_train(const BenchRequest& request) {
   const SignalScope signals("\nstopping after this step without a result; again to stop now\n");
-  return with_torch_errors([&] { return bench(request); });
+  return ops::with_torch_errors([&] { return bench(request); });
 }
 
 }  // namespace a48::train

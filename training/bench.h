@@ -22,7 +22,7 @@ struct BenchRequest {
 
 /// {machine, preset, tokens, modes: {mode: {step_ms: {median, q1, q3}, tokens_per_s, saved_bytes and its
 /// parts saved_{activation,weight,head}_bytes, saved_linear_input_bytes, ratio}}}
-/// On a GPU also memory_bytes, mfu, sol and {ceilings}.
+/// On a GPU also memory_bytes, mfu, sol, {ceilings} and {code_products}: what was measured and chosen.
 Json bench_train(const BenchRequest& request);
 
 /// `a48 bench kernels --device cuda`: {gpu, ceilings, kernels: [{name, shape, us: {median, q1, q3}, share of

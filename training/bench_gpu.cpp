@@ -10,10 +10,10 @@
 #include "core/ops/device.h"
 #include "core/ops/device_views.h"
 #include "core/ops/gpu.h"
+#include "core/ops/torch_errors.h"
 #include "training/bench.h"
 #include "training/devices.h"
 #include "training/signals.h"
-#include "training/torch_errors.h"
 
 namespace a48::train {
 namespace {
@@ -176,16 +176,17 @@ void products(Table& table) {
     const ops::LinearWeight weight{w, ops::ternarize(w), "bench"};
     const ops::LinearInput input = input_of(quant::Scheme::int8, 1.0, {});
     const at::NoGradGuard no_grad;
-    const ops::DeviceAccess usual = ops::device();
-    ops::DeviceAccess own = usual;
-    own.code_product = ops::CodeProduct::own_kernel;
-
-    const at::Tensor expected = ops::bit_linear(x, {&weight, 1}, input).front();
-    const Quartiles int_mm = seconds_of([&](int) { ops::bit_linear(x, {&weight, 1}, input); });
-    ops::set_device_access(&own);
-    const at::Tensor found = ops::bit_linear(x, {&weight, 1}, input).front();
-    const Quartiles ours = seconds_of([&](int) { ops::bit_linear(x, {&weight, 1}, input); });
-    ops::use_gpu();
+    const auto with = [&](ops::CodeProduct product) {
+      ops::DeviceAccess access = ops::device();
+      access.code_product = product;
+      ops::set_device_access(&access);
+      const at::Tensor result = ops::bit_linear(x, {&weight, 1}, input).front();
+      const Quartiles seconds = seconds_of([&](int) { ops::bit_linear(x, {&weight, 1}, input); });
+      ops::use_gpu();
+      return std::pair{result, seconds};
+    };
+    const auto [expected, int_mm] = with(ops::CodeProduct::int_mm);
+    const auto [found, ours] = with(ops::CodeProduct::own_kernel);
     demand_equal(found, expected, "gemm_ternary");
     const at::Tensor dense = w.to(at::kBFloat16);
     const Quartiles bf16 = seconds_of([&](int) { at::mm(x, dense.t()); });
@@ -263,20 +264,14 @@ void decode_products(Table& table) {
   }
 }
 
-void demand_gpu() {
-  config::RunConfig config;
-  config.run.device = config::Device::cuda;
-  place_run(config);
-}
-
 }  // namespace
 
 Json gpu_ceilings() { return json_of(measure_ceilings()); }
 
 Json bench_gpu_kernels() {
   const SignalScope signals("\nstopping without a result; again to stop now\n");
-  return with_torch_errors([] {
-    demand_gpu();
+  return ops::with_torch_errors([] {
+    place_on_gpu();
     Table table(measure_ceilings());
     quantizers(table);
     products(table);

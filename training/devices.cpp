@@ -43,8 +43,8 @@ Placement on_cpu(const config::RunConfig& config) {
 }
 
 Placement on_gpu(const config::RunConfig& config) {
-  A48_CHECK(ops::gpu_count() > 0, ErrorKind::no_resources, "run.device: cuda, but ", ops::no_gpu_reason(),
-            ". Use cpu or auto");
+  A48_CHECK(ops::gpu_count() > 0, ErrorKind::no_resources,
+            "run.device: cuda, --device cuda: ", ops::no_gpu_reason(), "; use cpu");
   A48_CHECK(config.run.attention_impl == config::AttentionImpl::sdpa &&
                 config.run.head_impl == config::HeadImpl::gemm,
             ErrorKind::config,
@@ -74,6 +74,13 @@ double attention_flops(const config::Model& model, std::int64_t sequence) {
 
 Placement place_run(const config::RunConfig& config) {
   return wants_gpu(config.run.device) ? on_gpu(config) : on_cpu(config);
+}
+
+Placement place_on_gpu(config::Dtype compute) {
+  config::RunConfig config;
+  config.run.device = config::Device::cuda;
+  config.run.compute_dtype = compute;
+  return on_gpu(config);
 }
 
 std::string device_name(const Placement& placement) { return placement.on_gpu() ? ops::gpu_name() : "cpu"; }

@@ -27,6 +27,8 @@ struct Placement {
 /// in deterministic mode if run.deterministic. Error(no_resources) when a GPU is asked for and there is none,
 /// Error(config) for what it cannot do.
 Placement place_run(const config::RunConfig& config);
+/// The GPU for what is no run, with every other key at its default but run.compute_dtype.
+Placement place_on_gpu(config::Dtype compute = config::Dtype::automatic);
 
 /// "cpu", or the GPU's name.
 std::string device_name(const Placement& placement);

@@ -1,12 +1,13 @@
 #include "training/scorer.h"
 
 #include "core/ops/threads.h"
+#include "core/ops/torch_errors.h"
 #include "modules/causal_lm.h"
 #include "modules/row_model.h"
 #include "training/checkpoint.h"
+#include "training/devices.h"
 #include "training/stages.h"
 #include "training/step.h"
-#include "training/torch_errors.h"
 
 namespace a48::train {
 namespace {
@@ -16,7 +17,8 @@ void round_to_bf16(const at::Tensor& weight) {
   weight.copy_(weight.to(torch::kBFloat16));
 }
 
-OpenedModel open(const std::string& path, std::optional<quant::Mode> mode, bool bf16_ends) {
+OpenedModel open(const std::string& path, std::optional<quant::Mode> mode, torch::Device device,
+                 bool bf16_ends) {
   ops::use_torch_threads();
   const Checkpoint checkpoint = find_checkpoint(path);
   OpenedModel opened;
@@ -28,7 +30,7 @@ OpenedModel open(const std::string& path, std::optional<quant::Mode> mode, bool 
   opened.step = checkpoint.step;
   opened.tokens = checkpoint.manifest.tokens;
 
-  nn::BitNetForCausalLM model(checkpoint.config.model);
+  nn::BitNetForCausalLM model(checkpoint.config.model, device);
   load_weights(checkpoint, parameters_of(model));
   if (bf16_ends) {
     round_to_bf16(model->model->embed_tokens->weight);
@@ -45,11 +47,16 @@ OpenedModel open(const std::string& path, std::optional<quant::Mode> mode, bool 
 }  // namespace
 
 OpenedModel open_model(const std::string& path, std::optional<quant::Mode> mode) {
-  return with_torch_errors([&] { return open(path, mode, false); });
+  return ops::with_torch_errors([&] { return open(path, mode, torch::kCPU, false); });
 }
 
 OpenedModel open_bf16_model(const std::string& path, std::optional<quant::Mode> mode) {
-  return with_torch_errors([&] { return open(path, mode, true); });
+  return ops::with_torch_errors([&] { return open(path, mode, torch::kCPU, true); });
+}
+
+OpenedModel open_model_on_gpu(const std::string& path, std::optional<quant::Mode> mode) {
+  return ops::with_torch_errors(
+      [&] { return open(path, mode, place_on_gpu(config::Dtype::fp32).device, false); });
 }
 
 }  // namespace a48::train

@@ -1,5 +1,5 @@
-// A checkpoint as runtime::LanguageModel: the exact CPU path of numerics.md 0, quantized in any mode. No
-// torch here.
+// A checkpoint as runtime::LanguageModel, quantized in any mode: the exact CPU path of numerics.md 0, or the
+// same network on a GPU. No torch here.
 #pragma once
 
 #include <memory>
@@ -31,5 +31,8 @@ struct OpenedModel {
 OpenedModel open_model(const std::string& path, std::optional<quant::Mode> mode = {});
 /// The same with embedding and head rounded to bf16: the reference of a packed file that stores them so (E7).
 OpenedModel open_bf16_model(const std::string& path, std::optional<quant::Mode> mode = {});
+/// The same on the GPU with fp32 activations: BitLinear in the CPU's bits, attention and head in LibTorch's
+/// order (E8). Error(no_resources) when there is no GPU, or one too small for the weights.
+OpenedModel open_model_on_gpu(const std::string& path, std::optional<quant::Mode> mode = {});
 
 }  // namespace a48::train

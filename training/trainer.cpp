@@ -13,6 +13,7 @@
 #include "core/config/validate.h"
 #include "core/ops/gpu.h"
 #include "core/ops/threads.h"
+#include "core/ops/torch_errors.h"
 #include "core/runtime/sparsity.h"
 #include "training/cost.h"
 #include "training/devices.h"
@@ -20,7 +21,6 @@
 #include "training/session.h"
 #include "training/signals.h"
 #include "training/step.h"
-#include "training/torch_errors.h"
 
 namespace a48::train {
 namespace {
@@ -378,7 +378,7 @@ ExitCode train(const TrainRequest& request) {
 
 ExitCode run(const TrainRequest& request) {
   const SignalScope signals("\nfinishing step, saving; again to stop now\n");
-  return with_torch_errors([&] { return train(request); });
+  return ops::with_torch_errors([&] { return train(request); });
 }
 
 }  // namespace a48::train

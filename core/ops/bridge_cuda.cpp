@@ -52,7 +52,8 @@ void use_gpu() {
             gpu.major, '.', gpu.minor, "; the kernels need 8.0 or later");
   // A sum in bf16 of parts of a product would break exactness on codes (numerics.md 4.1).
   at::globalContext().setAllowBF16ReductionCuBLAS(false, false);
-  static const DeviceAccess access{&kernels::cuda::table_cuda(), is_on_gpu, current_stream, product_in_float};
+  static const DeviceAccess access{&kernels::cuda::table_cuda(), is_on_gpu, current_stream, product_in_float,
+                                   gpu_seconds};
   set_device_access(&access);
 }
 

@@ -2,6 +2,7 @@
 #include "core/ops/device.h"
 
 #include "core/base/check.h"
+#include "core/ops/device_product.h"
 #include "core/ops/gpu.h"
 
 namespace a48::ops {
@@ -11,7 +12,10 @@ const DeviceAccess* current = nullptr;
 
 }  // namespace
 
-void set_device_access(const DeviceAccess* access) { current = access; }
+void set_device_access(const DeviceAccess* access) {
+  current = access;
+  forget_measured_products();
+}
 
 bool on_device(const at::Tensor& x) {
   if (current != nullptr && current->owns(x)) return true;

@@ -5,12 +5,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
+#include "core/base/function_ref.h"
 #include "core/kernels/cuda/table_cuda.h"
 
 namespace a48::ops {
 
 /// What multiplies codes: LibTorch's int8 product followed by our scale pass, or our kernel, which scales as
-/// it stores. The same bits.
+/// it stores. The same bits (device_product.h).
 enum class CodeProduct { int_mm, own_kernel };
 
 /// A device as the operations see it. A GPU's is made by use_gpu(); tests have one that runs the kernels'
@@ -21,7 +24,9 @@ struct DeviceAccess {
   kernels::cuda::Stream (*stream)() = nullptr;  // on which the calling thread's work goes
   /// a·b with an fp32 result: operands of one type, bf16 or fp32, products and sums in fp32.
   at::Tensor (*product)(const at::Tensor& a, const at::Tensor& b) = nullptr;
-  CodeProduct code_product = CodeProduct::int_mm;
+  /// Seconds from before `work` to its end on the stream; nullptr: nothing is measured, int_mm is taken.
+  double (*seconds)(FunctionRef<void()> work) = nullptr;
+  std::optional<CodeProduct> code_product = {};  // unset: the faster one
 };
 
 /// Before any work on the device; nullptr: there is none. The access is not copied.

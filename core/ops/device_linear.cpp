@@ -1,8 +1,7 @@
-// Quantize, multiply codes, scale; and the straight-through backward. Next:
-// core/kernels/cuda/quantize_rows.cu, gemm_ternary.cu, backward_operands.cu.
+// Quantize, multiply codes, scale; and the straight-through backward. Next: device_product.cpp,
+// core/kernels/cuda/quantize_rows.cu, backward_operands.cu.
 #include "core/ops/device_linear.h"
 
-#include <ATen/ops/_int_mm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
@@ -10,6 +9,7 @@
 
 #include "core/kernels/cuda/layout.h"
 #include "core/ops/bridge.h"
+#include "core/ops/device_product.h"
 #include "core/ops/device_rows.h"
 #include "core/ops/device_views.h"
 #include "core/ops/saved_bytes.h"
@@ -22,10 +22,6 @@ namespace {
 using kernels::cuda::code_row_bytes;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr std::int64_t kOutputMultiple = 8;  // of LibTorch's int8 product on CUDA
-constexpr std::int64_t kMostRowsWithout =
-    16;  // it takes more rows than these; our kernel has a tile for them
 
 at::TensorOptions options_of(const at::Tensor& like, at::ScalarType type) {
   return at::TensorOptions(like.device()).dtype(type);
@@ -83,45 +79,15 @@ Quantized quantize(const at::Tensor& x, const LinearInput& input, const std::str
   return q;
 }
 
-kernels::cuda::TernaryOperand operand_of(const TernaryWeight& weight) {
-  kernels::cuda::TernaryOperand operand;
-  operand.outputs = weight.codes.size(0);
-  operand.inputs = weight.codes.size(1);
-  operand.codes = device_rows_of<const std::int8_t>(weight.codes, operand.inputs);
-  operand.end[0] = operand.outputs;
-  operand.alpha[0] = device_data<float>(weight.device_alpha);
-  return operand;
-}
-
-at::Tensor multiply(const Quantized& q, const TernaryWeight& weight, at::ScalarType type) {
-  const kernels::cuda::TernaryOperand operand = operand_of(weight);
-  const std::int64_t rows = q.codes.size(0);
-  at::Tensor y = at::empty({rows, operand.outputs}, options_of(q.codes, type));
-  if (rows <= kMostRowsWithout || device().code_product == CodeProduct::own_kernel) {
-    device().kernels->gemm_ternary({.codes = device_rows_of<const std::int8_t>(q.codes, operand.inputs),
-                                    .step = device_data<float>(q.step),
-                                    .code_sum = nullptr,  // read beside packed weights only
-                                    .weight = operand,
-                                    .y = float_rows_of(y)},
-                                   device().stream());
-    return y;
-  }
-  const at::Tensor acc = at::_int_mm(q.codes, weight.padded.t());  // int32 [R, N rounded up]
-  device().kernels->scale_rows({.acc = device_rows_of<const std::int32_t>(acc, operand.outputs),
-                                .step = device_data<float>(q.step),
-                                .weight = operand,
-                                .y = float_rows_of(y)},
-                               device().stream());
-  return y;
-}
-
-std::vector<at::Tensor> multiply_all(const at::Tensor& x, const Quantized& q,
-                                     std::span<const LinearWeight> weights) {
+/// One output per matrix, parts of one product.
+std::vector<at::Tensor> multiply(const at::Tensor& x, const Quantized& q,
+                                 std::span<const LinearWeight> weights) {
+  const DeviceWeights all = device_weights(weights);
+  const at::Tensor y = code_product(q.codes, q.step, all, x.scalar_type());
   std::vector<at::Tensor> outputs;
-  for (const LinearWeight& weight : weights) {
-    watch_weight(weight.name + " weight", weight.ternary.device_status);
-    const at::Tensor y = multiply(q, weight.ternary, x.scalar_type());
-    outputs.push_back(y.view(sizes_with_last(x, y.size(1))));
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    watch_weight(weights[i].name + " weight", weights[i].ternary.device_status);
+    outputs.push_back(all.part(y, 1, i).view(sizes_with_last(x, all.outputs[i])));
   }
   return outputs;
 }
@@ -142,28 +108,45 @@ at::Tensor codes_operand(const at::Tensor& saved, quant::Scheme scheme, std::int
   return q;
 }
 
-at::Tensor weight_operand(const at::Tensor& padded, std::int64_t outputs, std::int64_t inputs,
-                          at::ScalarType type) {
-  return codes_operand(padded.narrow(0, 0, outputs), quant::Scheme::ternary, inputs, type);
+at::Tensor weight_operand(const DeviceWeights& weights, at::ScalarType type) {
+  return codes_operand(weights.padded.narrow(0, 0, weights.all_outputs()), quant::Scheme::ternary,
+                       weights.inputs, type);
 }
 
-/// d ⊙ dY with one fp32 product, then rounded to `type`.
-at::Tensor scaled_gradient(const at::Tensor& dy, const at::Tensor& step, at::ScalarType type) {
-  at::Tensor out = at::empty(dy.sizes(), options_of(dy, type));
-  device().kernels->scaled_gradient({float_rows(dy), device_data<float>(step), float_rows_of(out)},
-                                    device().stream());
-  return out;
-}
-
-/// dx = (first ? 0 : dx) + α·(dy·operand), in fp32.
-void add_input_gradient(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& operand,
-                        const at::Tensor& alpha) {
-  const at::Tensor product = device().product(dy, operand);
-  if (!dx.defined()) {
-    dx = at::mul(product, alpha);
-  } else {
-    dx.addcmul_(product, alpha);
+/// Makes rows of the gradients that there are; false: there is none.
+bool has_gradient(variable_list& dy) {
+  bool any = false;
+  for (at::Tensor& one : dy) {
+    if (one.defined()) one = device_matrix(one, "gradient");
+    any = any || one.defined();
   }
+  return any;
+}
+
+/// The gradients of all outputs side by side as operand of a product: s_i ⊙ dY_i with s_i [R], one fp32
+/// product, then rounded to `type`; 0 where there is no gradient. [R, Σ N_i].
+at::Tensor scaled_gradients(const variable_list& dy, const DeviceWeights& weights,
+                            std::span<const at::Tensor> scales, at::ScalarType type) {
+  const at::Tensor all =
+      at::empty({scales[0].numel(), weights.all_outputs()}, options_of(weights.padded, type));
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    at::Tensor part = weights.part(all, 1, i);
+    if (dy[i].defined()) {
+      device().kernels->scaled_gradient(
+          {float_rows(dy[i]), device_data<float>(scales[i]), float_rows_of(part)}, device().stream());
+    } else {
+      part.zero_();
+    }
+  }
+  return all;
+}
+
+/// Σ_i (α_i·dY_i)·T_i, fp32.
+at::Tensor input_gradient(const variable_list& dy, const DeviceWeights& weights, std::int64_t rows,
+                          at::ScalarType operand) {
+  std::vector<at::Tensor> alphas;  // one a row
+  for (const at::Tensor& alpha : weights.alphas) alphas.push_back(alpha.repeat({rows}));
+  return device().product(scaled_gradients(dy, weights, alphas, operand), weight_operand(weights, operand));
 }
 
 /// Saves codes and α of each weight behind what is there; returns the numbers of outputs.
@@ -176,6 +159,14 @@ std::vector<std::int64_t> save_weights(std::span<const LinearWeight> weights, va
     outputs.push_back(weight.ternary.codes.size(0));
   }
   return outputs;
+}
+
+/// What save_weights put at `first` and behind.
+DeviceWeights saved_weights(const variable_list& saved, std::size_t first, std::vector<std::int64_t> outputs,
+                            std::int64_t inputs) {
+  DeviceWeights weights{saved[first], {}, std::move(outputs), inputs};
+  for (std::size_t i = 0; i < weights.outputs.size(); ++i) weights.alphas.push_back(saved[first + 2 * i + 1]);
+  return weights;
 }
 
 /// int8 codes as a product takes them, from what is saved: rows of whole 64 bytes, 0 behind the width.
@@ -199,7 +190,7 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
     ctx->set_materialize_grads(false);
     const at::Tensor& gain = input.gain;
     const Quantized q = quantize(device_matrix(x, "input"), input, weights.front().name, true);
-    variable_list outputs = multiply_all(x, q, weights);
+    variable_list outputs = multiply(x, q, weights);
     if (input.glu) outputs = {device_gated(outputs[0], outputs[1], *input.glu)};
 
     const at::Tensor codes = q.packed.defined() ? q.packed : q.codes;
@@ -218,25 +209,16 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
   }
 
   /// Gradients of gate and up from that of their GLU: both are made again from the saved codes.
-  static variable_list glu_gradients(const variable_list& saved, quant::Scheme scheme, std::int64_t width,
-                                     at::ScalarType type, kernels::GluKind kind, const at::Tensor& dy) {
-    Quantized q{whole_codes(saved[3], scheme, width), {}, saved[4], {}, {}, {}};
-    const auto product_of = [&](std::size_t i, std::int64_t outputs) {
-      const at::Tensor& padded = saved[kWeights + 2 * i];
-      return multiply(q,
-                      {.codes = padded.narrow(0, 0, outputs).narrow(1, 0, width),
-                       .device_alpha = saved[kWeights + 2 * i + 1],
-                       .padded = padded},
-                      type);
-    };
-    const at::Tensor rows = device_matrix(dy, "gradient");
-    const auto [dgate, dup] =
-        device_glu_backward(product_of(0, rows.size(1)), product_of(1, rows.size(1)), rows.to(type), kind);
+  static variable_list glu_gradients(const at::Tensor& codes, const at::Tensor& step,
+                                     const DeviceWeights& weights, at::ScalarType type, kernels::GluKind kind,
+                                     const at::Tensor& dy) {
+    const at::Tensor y = code_product(codes, step, weights, type);
+    const auto [dgate, dup] = device_glu_backward(weights.part(y, 1, 0), weights.part(y, 1, 1),
+                                                  device_matrix(dy, "gradient").to(type), kind);
     return {dgate, dup};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& of_outputs) {
-    variable_list grads = of_outputs;
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &gain = saved[1], &inverse_rms = saved[2], &codes = saved[3],
                      &step = saved[4];
@@ -245,31 +227,30 @@ struct DeviceBitLinear : torch::autograd::Function<DeviceBitLinear> {
         operand_type(static_cast<BackwardDtype>(ctx->saved_data["backward"].toInt()));
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
     const std::vector<std::int64_t> sizes = ctx->saved_data["sizes"].toIntVector();
-    const std::vector<std::int64_t> outputs = ctx->saved_data["outputs"].toIntVector();
     const std::int64_t width = sizes.back();
-    const std::size_t gain_place = 1 + outputs.size();
-    const bool wants_dx = ctx->needs_input_grad(0) || (gain.defined() && ctx->needs_input_grad(gain_place));
-
-    if (const std::int64_t glu = ctx->saved_data["glu"].toInt(); glu != kNoGlu && grads[0].defined())
-      grads = glu_gradients(saved, scheme, width, type, static_cast<kernels::GluKind>(glu), grads[0]);
-    else if (glu != kNoGlu)
-      grads.resize(outputs.size());
-
-    at::Tensor dx, q;
+    const DeviceWeights weights =
+        saved_weights(saved, kWeights, ctx->saved_data["outputs"].toIntVector(), width);
+    const std::size_t matrices = weights.outputs.size(), gain_place = 1 + matrices;
     variable_list result(gain_place + (gain.defined() ? 1 : 0) + 2);  // x, masters, gain, weights, input
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      if (!grads[i].defined()) continue;
-      const at::Tensor dy = device_matrix(grads[i], "gradient");
-      if (wants_dx) {
-        const at::Tensor t = weight_operand(saved[kWeights + 2 * i], outputs[i], width, operand);
-        add_input_gradient(dx, dy.to(operand), t, saved[kWeights + 2 * i + 1]);
-      }
-      if (ctx->needs_input_grad(1 + i)) {
-        if (!q.defined()) q = codes_operand(codes, scheme, width, operand);
-        result[1 + i] = device().product(scaled_gradient(dy, step, operand).t(), q);
-      }
+
+    variable_list dy = of_outputs;
+    if (const std::int64_t glu = ctx->saved_data["glu"].toInt(); glu != kNoGlu && dy[0].defined())
+      dy = glu_gradients(whole_codes(codes, scheme, width), step, weights, type,
+                         static_cast<kernels::GluKind>(glu), dy[0]);
+    if (!has_gradient(dy)) return result;
+
+    bool wants_masters = false;
+    for (std::size_t i = 0; i < matrices; ++i) wants_masters = wants_masters || ctx->needs_input_grad(1 + i);
+    if (wants_masters) {
+      const at::Tensor q = codes_operand(codes, scheme, width, operand);
+      const std::vector<at::Tensor> d(matrices, step);
+      const at::Tensor dmasters =
+          device().product(scaled_gradients(dy, weights, d, operand).t(), q);  // [Σ N_i, K]
+      for (std::size_t i = 0; i < matrices; ++i)
+        if (dy[i].defined() && ctx->needs_input_grad(1 + i)) result[1 + i] = weights.part(dmasters, 0, i);
     }
-    if (!dx.defined()) return result;
+    if (!ctx->needs_input_grad(0) && !(gain.defined() && ctx->needs_input_grad(gain_place))) return result;
+    const at::Tensor dx = input_gradient(dy, weights, step.size(0), operand);
     if (gain.defined()) {
       // The kernel takes fp32 beside rows of either type: dx is rounded once, behind the norm.
       NormGradients all = device_rms_norm_backward(x, dx, gain, inverse_rms);
@@ -293,22 +274,19 @@ struct DeviceTernaryLinear : torch::autograd::Function<DeviceTernaryLinear> {
     return device_ternary_linear(x, weights);
   }
 
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+  static variable_list backward(AutogradContext* ctx, const variable_list& of_outputs) {
     const variable_list saved = ctx->get_saved_variables();
-    const std::vector<std::int64_t> outputs = ctx->saved_data["outputs"].toIntVector();
     const at::Tensor x = device_matrix(saved[0], "input");
-    at::Tensor dx;
-    variable_list result(1 + outputs.size() + 1);  // x, masters, weights
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      if (!grads[i].defined()) continue;
-      const at::Tensor dy = device_matrix(grads[i], "gradient");
-      if (ctx->needs_input_grad(0)) {
-        const at::Tensor t = weight_operand(saved[1 + 2 * i], outputs[i], x.size(1), dy.scalar_type());
-        add_input_gradient(dx, dy, t, saved[2 + 2 * i]);
-      }
-      if (ctx->needs_input_grad(1 + i)) result[1 + i] = device().product(dy.t(), x);
-    }
-    if (dx.defined()) result[0] = dx.to(saved[0].scalar_type()).view(saved[0].sizes());
+    const DeviceWeights weights =
+        saved_weights(saved, 1, ctx->saved_data["outputs"].toIntVector(), x.size(1));
+    variable_list result(1 + weights.outputs.size() + 1);  // x, masters, weights
+    variable_list dy = of_outputs;
+    if (!has_gradient(dy)) return result;
+    for (std::size_t i = 0; i < dy.size(); ++i)
+      if (dy[i].defined() && ctx->needs_input_grad(1 + i)) result[1 + i] = device().product(dy[i].t(), x);
+    if (ctx->needs_input_grad(0))
+      result[0] =
+          input_gradient(dy, weights, x.size(0), x.scalar_type()).to(x.scalar_type()).view(saved[0].sizes());
     return result;
   }
 };
@@ -323,27 +301,37 @@ std::vector<at::Tensor> tracked_of(std::span<const LinearWeight> weights, const 
 
 }  // namespace
 
-TernaryWeight device_ternarize(const at::Tensor& master) {
-  const at::Tensor weight = device_matrix(master.detach(), "weight");
-  A48_CHECK(weight.scalar_type() == at::kFloat, ErrorKind::config, "a master weight is ",
-            weight.scalar_type(), "; masters are fp32");
-  const std::int64_t outputs = weight.size(0), inputs = weight.size(1);
-  const std::int64_t stored = kernels::cuda::round_up(outputs, kOutputMultiple);
-  TernaryWeight result;
-  result.padded = at::empty({stored, code_row_bytes(inputs)}, options_of(weight, at::kChar));
-  if (stored > outputs) result.padded.narrow(0, outputs, stored - outputs).zero_();
-  result.codes = result.padded.narrow(0, 0, outputs).narrow(1, 0, inputs);
-  result.device_alpha = at::empty({1}, options_of(weight, at::kFloat));
-  result.device_status = at::empty({1}, options_of(weight, at::kByte));
-  const at::Tensor row_sums = at::empty({outputs}, options_of(weight, at::kDouble));
-  device().kernels->ternarize_weight({.weight = device_rows_of<const float>(weight, inputs),
-                                      .codes = device_rows_of<std::int8_t>(result.codes, inputs),
-                                      .words = {},
-                                      .alpha = device_data<float>(result.device_alpha),
-                                      .status = device_data<std::uint8_t>(result.device_status),
-                                      .row_sums = device_data<double>(row_sums)},
-                                     device().stream());
-  return result;
+std::vector<TernaryWeight> device_ternarize(std::span<const at::Tensor> masters) {
+  const std::int64_t inputs = masters.front().size(1);
+  std::int64_t rows = kOutputMultiple - 1;
+  for (const at::Tensor& master : masters) rows += master.size(0);
+  const at::Tensor all = at::empty({rows, code_row_bytes(inputs)}, options_of(masters.front(), at::kChar));
+  all.narrow(0, rows - (kOutputMultiple - 1), kOutputMultiple - 1).zero_();
+  std::vector<TernaryWeight> weights;
+  std::int64_t begin = 0;
+  for (const at::Tensor& master : masters) {
+    const at::Tensor weight = device_matrix(master.detach(), "weight");
+    A48_CHECK(weight.scalar_type() == at::kFloat, ErrorKind::config, "a master weight is ",
+              weight.scalar_type(), "; masters are fp32");
+    A48_ASSERT(weight.size(1) == inputs, "matrices on one input", inputs, weight.size(1));
+    const std::int64_t outputs = weight.size(0);
+    TernaryWeight result;
+    result.padded = all.narrow(0, begin, rows - begin);
+    result.codes = result.padded.narrow(0, 0, outputs).narrow(1, 0, inputs);
+    result.device_alpha = at::empty({1}, options_of(weight, at::kFloat));
+    result.device_status = at::empty({1}, options_of(weight, at::kByte));
+    const at::Tensor row_sums = at::empty({outputs}, options_of(weight, at::kDouble));
+    device().kernels->ternarize_weight({.weight = device_rows_of<const float>(weight, inputs),
+                                        .codes = device_rows_of<std::int8_t>(result.codes, inputs),
+                                        .words = {},
+                                        .alpha = device_data<float>(result.device_alpha),
+                                        .status = device_data<std::uint8_t>(result.device_status),
+                                        .row_sums = device_data<double>(row_sums)},
+                                       device().stream());
+    weights.push_back(std::move(result));
+    begin += outputs;
+  }
+  return weights;
 }
 
 std::vector<at::Tensor> device_bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
@@ -352,7 +340,7 @@ std::vector<at::Tensor> device_bit_linear(const at::Tensor& x, std::span<const L
   if (wants_grad(x) || wants_grad(tracked))
     return DeviceBitLinear::apply(x, at::TensorList(tracked), weights, input);
   const Quantized q = quantize(device_matrix(x.detach(), "input"), input, weights.front().name, false);
-  const std::vector<at::Tensor> outputs = multiply_all(x, q, weights);
+  const std::vector<at::Tensor> outputs = multiply(x, q, weights);
   if (input.glu) return {device_gated(outputs[0], outputs[1], *input.glu)};
   return outputs;
 }
@@ -362,14 +350,14 @@ std::vector<at::Tensor> device_ternary_linear(const at::Tensor& x, std::span<con
   if (wants_grad(x) || wants_grad(tracked))
     return DeviceTernaryLinear::apply(x, at::TensorList(tracked), weights);
   const at::Tensor matrix = device_matrix(x.detach(), "input");
+  const DeviceWeights all = device_weights(weights);
+  const at::Tensor products =
+      device().product(matrix, weight_operand(all, matrix.scalar_type()).t());  // [R, Σ N_i]
   std::vector<at::Tensor> outputs;
-  for (const LinearWeight& weight : weights) {
-    const TernaryWeight& t = weight.ternary;
-    watch_weight(weight.name + " weight", t.device_status);
-    const at::Tensor operand =
-        weight_operand(t.padded, t.codes.size(0), t.codes.size(1), matrix.scalar_type());
-    const at::Tensor y = at::mul(device().product(matrix, operand.t()), t.device_alpha);
-    outputs.push_back(y.to(x.scalar_type()).view(sizes_with_last(x, y.size(1))));
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    watch_weight(weights[i].name + " weight", weights[i].ternary.device_status);
+    const at::Tensor y = at::mul(all.part(products, 1, i), all.alphas[i]);
+    outputs.push_back(y.to(x.scalar_type()).view(sizes_with_last(x, all.outputs[i])));
   }
   return outputs;
 }
@@ -377,7 +365,7 @@ std::vector<at::Tensor> device_ternary_linear(const at::Tensor& x, std::span<con
 Codes device_encode(const at::Tensor& x, quant::Scheme scheme) {
   const at::Tensor matrix = device_matrix(x.detach(), "input");
   if (scheme == quant::Scheme::ternary) {
-    const TernaryWeight weight = device_ternarize(matrix);
+    const TernaryWeight weight = device_ternarize({&matrix, 1}).front();
     watch_weight("ternary quantizer weight", weight.device_status);
     return {weight.codes.contiguous().view(x.sizes()), weight.device_alpha};
   }

@@ -14,14 +14,15 @@
 
 namespace a48::ops {
 
-/// Results have x's type, fp32 or bf16, rounded once. Saved for backward: with a gain, x and r; codes as
-/// int8, or two a byte for 4-bit schemes; d; the cache's codes and α. dX and dW are summed in fp32, operands
-/// in input.backward.
+/// Results have x's type, fp32 or bf16, rounded once, and are parts of one product: rows with a stride. Saved
+/// for backward: with a gain, x and r; codes as int8, or two a byte for 4-bit schemes; d; the cache's codes
+/// and α. dX and dW are one product each, summed in fp32; operands are in input.backward, dY_i after one fp32
+/// product with α_i or d.
 std::vector<at::Tensor> device_bit_linear(const at::Tensor& x, std::span<const LinearWeight> weights,
                                           const LinearInput& input);
 std::vector<at::Tensor> device_ternary_linear(const at::Tensor& x, std::span<const LinearWeight> weights);
 
-TernaryWeight device_ternarize(const at::Tensor& master);
+std::vector<TernaryWeight> device_ternarize(std::span<const at::Tensor> masters);
 Codes device_encode(const at::Tensor& x, quant::Scheme scheme);
 /// 0/1 bytes [R, K] of the survivors.
 at::Tensor device_topk_mask(const at::Tensor& x, std::int64_t keep);

@@ -13,7 +13,8 @@ at::Tensor device_matrix(const at::Tensor& x, const char* name) {
             ", the other operands are on the GPU: move it with .to(torch::kCUDA)");
   const std::int64_t last = x.size(-1);
   A48_CHECK(last > 0, ErrorKind::config, name, ": the last dimension is empty");
-  return x.reshape({x.numel() / last, last}).contiguous();
+  const at::Tensor rows = x.reshape({x.numel() / last, last});
+  return rows.stride(1) == 1 ? rows : rows.contiguous();
 }
 
 kernels::cuda::ConstFloatRows float_rows(const at::Tensor& matrix) {

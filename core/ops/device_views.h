@@ -16,7 +16,8 @@ inline at::ScalarType operand_type(BackwardDtype dtype) {
   return dtype == BackwardDtype::bf16 ? at::kBFloat16 : at::kFloat;
 }
 
-/// x [..., K] as contiguous rows [R, K], fp32 or bf16; another type is Error(config) naming `name`.
+/// x [..., K] as rows [R, K] of neighbours, with any stride, fp32 or bf16; another type is Error(config)
+/// naming `name`.
 at::Tensor device_matrix(const at::Tensor& x, const char* name);
 
 kernels::cuda::ConstFloatRows float_rows(const at::Tensor& matrix);

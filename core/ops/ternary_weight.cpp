@@ -8,8 +8,22 @@
 
 namespace a48::ops {
 
+bool TernaryWeight::follows(const TernaryWeight& before) const {
+  if (!padded.defined() || !before.padded.defined()) return padded.defined() == before.padded.defined();
+  return padded.const_data_ptr() ==
+         before.padded.const_data_ptr<std::int8_t>() + before.codes.size(0) * before.padded.stride(0);
+}
+
+std::vector<TernaryWeight> ternarize(std::span<const at::Tensor> masters) {
+  A48_ASSERT(!masters.empty());
+  if (on_device(masters.front())) return device_ternarize(masters);
+  std::vector<TernaryWeight> weights;
+  for (const at::Tensor& master : masters) weights.push_back(ternarize(master));
+  return weights;
+}
+
 TernaryWeight ternarize(const at::Tensor& master) {
-  if (on_device(master)) return device_ternarize(master);
+  if (on_device(master)) return device_ternarize({&master, 1}).front();
   const at::Tensor weight = matrix_of(master.detach(), "weight");
   TernaryWeight result;
   result.codes = empty_matrix(weight.size(0), weight.size(1), at::kChar);

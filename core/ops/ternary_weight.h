@@ -4,6 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+#include <vector>
+
 namespace a48::ops {
 
 struct TernaryWeight {
@@ -14,12 +17,18 @@ struct TernaryWeight {
   // Of a master on a device, where nobody waits for them:
   at::Tensor device_alpha = {};   // fp32 [1]
   at::Tensor device_status = {};  // uint8 [1], kRowFinite or kRowNonFinite
-  at::Tensor padded = {};  // int8 [N up to a multiple of 8, K up to one of 64], 0 around the codes, its view
+  /// int8 [N + 7 and more, K up to a multiple of 64]: the codes; 0 behind K; behind N the codes of the
+  /// matrices made together, then 0.
+  at::Tensor padded = {};
 
   bool defined() const { return codes.defined(); }
+  /// Do these codes lie where a product takes them together with those of `before`?
+  bool follows(const TernaryWeight& before) const;
 };
 
-/// Fresh codes of master [N, K]; never writes into an earlier result.
+/// Fresh codes of masters [N_i, K]; never writes into an earlier result. On a device they lie one after
+/// another, so that one product serves all (device_product.h).
+std::vector<TernaryWeight> ternarize(std::span<const at::Tensor> masters);
 TernaryWeight ternarize(const at::Tensor& master);
 
 /// The codes as floats [N, K]: an operand of float products, thrown away after use.

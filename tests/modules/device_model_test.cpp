@@ -27,25 +27,6 @@ Pass pass_of(nn::BitNetForCausalLM& model, const at::Tensor& ids) {
   return pass;
 }
 
-int quantized = 0, ternarized = 0;
-
-/// The kernels, counted.
-const kernels::cuda::CudaTable& counting_kernels() {
-  static const kernels::cuda::CudaTable table = [] {
-    kernels::cuda::CudaTable counted = kernels::cuda::table_cuda();
-    counted.quantize_rows = [](const kernels::cuda::QuantizeArgs& args, kernels::cuda::Stream stream) {
-      ++quantized;
-      kernels::cuda::table_cuda().quantize_rows(args, stream);
-    };
-    counted.ternarize_weight = [](const kernels::cuda::TernarizeArgs& args, kernels::cuda::Stream stream) {
-      ++ternarized;
-      kernels::cuda::table_cuda().ternarize_weight(args, stream);
-    };
-    return counted;
-  }();
-  return table;
-}
-
 config::Model model_of(std::int64_t kv_heads, bool tied, config::Activation act) {
   config::Model config = small_model();
   config.num_key_value_heads = kv_heads;
@@ -171,18 +152,33 @@ TEST_CASE("check 21, check 23: evaluation on a device, whole, in parts and batch
 }
 
 TEST_CASE(
-    "P6: one quantize kernel for q, k, v and one for gate, up: four a layer; each matrix ternarized once a "
-    "step") {
-  const ops::DeviceAccess access{&counting_kernels(), detail::owns_all, detail::no_stream,
-                                 detail::product_in_float};
+    "P6: one quantize kernel and one product for q, k, v and for gate, up: four a layer; each matrix "
+    "ternarized once a step") {
+  for (const ops::CodeProduct product : {ops::CodeProduct::int_mm, ops::CodeProduct::own_kernel}) {
+    for (const bool recompute : {false, true}) {
+      nn::BitNetForCausalLM model = build(model_of(2, false, config::Activation::relu2), quant::Mode::a4_8);
+      model->model->set_recompute_glu(recompute);
+      const int layers = static_cast<int>(model->config().num_hidden_layers), passes = 2;
+      const DeviceOnHost device(product);
+      for (int micro_batch = 0; micro_batch < passes; ++micro_batch)
+        model->loss_sum(random_ids(1, 33, 61)).backward();  // gate and up again in backward: one more
+      CHECK(launches.quantize == passes * 4 * layers);
+      CHECK(launches.gemm + launches.scale == passes * (recompute ? 5 : 4) * layers);
+      CHECK((product == ops::CodeProduct::int_mm ? launches.gemm : launches.scale) == 0);
+      CHECK(launches.ternarize == 7 * layers);
+    }
+  }
+}
+
+TEST_CASE("codes that were made alone are made again together, with the same values") {
   nn::BitNetForCausalLM model = build(small_model(), quant::Mode::a4_8);
-  const int layers = static_cast<int>(model->config().num_hidden_layers);
-  ops::set_device_access(&access);
-  quantized = ternarized = 0;
-  for (int micro_batch = 0; micro_batch < 2; ++micro_batch) model->loss_sum(random_ids(1, 5, 61)).backward();
-  ops::set_device_access(nullptr);
-  CHECK(quantized == 2 * 4 * layers);
-  CHECK(ternarized == 7 * layers);
+  const at::Tensor ids = random_ids(1, 33, 61);
+  const at::NoGradGuard no_grad;
+  const DeviceOnHost device;
+  const at::Tensor wanted = model->loss_sum(ids);
+  model->weights_changed();
+  model->ternary_matrices();
+  CHECK(same_bits(model->loss_sum(ids), wanted));
 }
 
 TEST_CASE("check 17: what a device keeps of linear inputs: half a byte or a byte a value, a step a row") {
@@ -195,6 +191,7 @@ TEST_CASE("check 17: what a device keeps of linear inputs: half a byte or a byte
   const nn::SavedBytesReport saved = nn::measure_saved_bytes(model, random_ids(2, 9, 61));
   const std::int64_t rows = 16, h = 64, g = 128;
   CHECK(saved.linear_inputs == config.num_hidden_layers * rows * (2 * h + g + 4 * 4));
+  CHECK(saved.by_name.at("attention") == config.num_hidden_layers * rows * 4 * h * 2);  // q, k, v and y alone
   model->model->set_recompute_glu(true);
   const nn::SavedBytesReport less = nn::measure_saved_bytes(model, random_ids(2, 9, 61));
   CHECK(saved.activations - less.activations ==

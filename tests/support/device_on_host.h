@@ -15,20 +15,64 @@ inline at::Tensor product_in_float(const at::Tensor& a, const at::Tensor& b) {
 }
 }  // namespace detail
 
+/// Kernels started since the last DeviceOnHost was made; `scale` follows LibTorch's int8 product.
+struct Launches {
+  int quantize = 0, ternarize = 0, gemm = 0, scale = 0;
+};
+inline Launches launches;
+
+namespace detail {
+/// The kernels, counted.
+inline const kernels::cuda::CudaTable& counting_kernels() {
+  using namespace kernels::cuda;
+  static const CudaTable table = [] {
+    CudaTable counted = table_cuda();
+    counted.quantize_rows = [](const QuantizeArgs& args, Stream stream) {
+      ++launches.quantize;
+      table_cuda().quantize_rows(args, stream);
+    };
+    counted.ternarize_weight = [](const TernarizeArgs& args, Stream stream) {
+      ++launches.ternarize;
+      table_cuda().ternarize_weight(args, stream);
+    };
+    counted.gemm_ternary = [](const GemmArgs& args, Stream stream) {
+      ++launches.gemm;
+      table_cuda().gemm_ternary(args, stream);
+    };
+    counted.scale_rows = [](const ScaleArgs& args, Stream stream) {
+      ++launches.scale;
+      table_cuda().scale_rows(args, stream);
+    };
+    return counted;
+  }();
+  return table;
+}
+}  // namespace detail
+
 /// While it lives, every tensor counts as one on the device.
 class DeviceOnHost {
  public:
-  explicit DeviceOnHost(ops::CodeProduct code_product = ops::CodeProduct::int_mm)
-      : access_{&kernels::cuda::table_cuda(), detail::owns_all, detail::no_stream, detail::product_in_float,
-                code_product} {
-    ops::set_device_access(&access_);
+  explicit DeviceOnHost(ops::CodeProduct product = ops::CodeProduct::int_mm) {
+    access_.code_product = product;
+    begin();
+  }
+  /// The product that `seconds` says is faster.
+  explicit DeviceOnHost(double (*seconds)(FunctionRef<void()> work)) {
+    access_.seconds = seconds;
+    begin();
   }
   ~DeviceOnHost() { ops::set_device_access(nullptr); }
   DeviceOnHost(const DeviceOnHost&) = delete;
   DeviceOnHost& operator=(const DeviceOnHost&) = delete;
 
  private:
-  ops::DeviceAccess access_;
+  void begin() {
+    launches = {};
+    ops::set_device_access(&access_);
+  }
+
+  ops::DeviceAccess access_{&detail::counting_kernels(), detail::owns_all, detail::no_stream,
+                            detail::product_in_float};
 };
 
 }  // namespace a48::test

@@ -129,6 +129,9 @@ TEST_CASE("eval: one source of text, a known mode") {
   CHECK(holds(error_of({"eval", "m", "--data", "d", "--mode", "a48"}),
               "mode a48 is not known; did you mean a4.8?"));
   CHECK(holds(error_of({"eval", "m", "--data", "d", "--threads", "-1"}), "--threads -1 is out of range"));
+  CHECK_FALSE(parse({"eval", "m", "--text", "a"}).eval->gpu);
+  CHECK(parse({"eval", "m", "--text", "a", "--device", "cuda"}).eval->gpu);
+  CHECK(holds(error_of({"eval", "m", "--text", "a", "--device", "gpu"}), "allowed: cpu, cuda"));
 }
 
 TEST_CASE("generate: prompts as they are typed, sampling in range") {
@@ -139,6 +142,8 @@ TEST_CASE("generate: prompts as they are typed, sampling in range") {
   CHECK(options.temperature == 0.0);
   CHECK(options.top_k == 5);
   CHECK(options.seed == 9);
+  CHECK_FALSE(options.gpu);
+  CHECK(parse({"generate", "m", "--prompt", "a", "--device", "cuda"}).generate->gpu);
   CHECK(holds(error_of({"generate", "m"}), "a prompt is missing: give one of --prompt TEXT, --prompts FILE"));
   CHECK(holds(error_of({"generate", "m", "--prompt", "a", "--interactive"}), "give only one of"));
   CHECK(holds(error_of({"generate", "m", "--interactive", "--json"}), "--json"));

@@ -22,11 +22,10 @@ constexpr std::int64_t kContext = 32;
 /// Opens a fake model with the byte tokenizer, or with the one at `tokenizer`; `kind` says another.
 ServingOpener fake_opener(const std::string& tokenizer = "", const std::string& kind = "",
                           const std::string& sha256 = "") {
-  return [tokenizer, kind, sha256](const std::string& path, std::optional<quant::Mode> mode,
-                                   std::optional<runtime::CacheFormat> cache) {
+  return [tokenizer, kind, sha256](const std::string& path, const Serving& serving) {
     CHECK(path == "runs/fake");
-    CHECK(!mode.has_value());
-    CHECK(!cache.has_value());
+    CHECK(!serving.mode.has_value());
+    CHECK(!serving.cache.has_value());
     train::OpenedModel opened;
     opened.model = std::make_unique<test::FakeModel>(tokenizer.empty() ? kVocab : 400, kContext);
     opened.checkpoint = "runs/fake/checkpoints/step-00000007";
@@ -130,9 +129,8 @@ TEST_CASE("eval: pieces have the model's training length, and shards the name of
   test::put_shard(dir / "x_val_000000.bin", {1, 10, 11, 12});
   test::put_shard(dir / "x_later_000000.bin", std::vector<std::uint32_t>(2 * kContext, 20));
   const auto report_at = [&](std::int64_t step) {
-    const ServingOpener open = [&](const std::string& path, std::optional<quant::Mode> mode,
-                                   std::optional<runtime::CacheFormat> cache) {
-      train::OpenedModel opened = fake_opener()(path, mode, cache);
+    const ServingOpener open = [&](const std::string& path, const Serving& serving) {
+      train::OpenedModel opened = fake_opener()(path, serving);
       opened.step = step;
       opened.config.run.max_steps = 10;
       opened.config.data.sequence_length = 2;  // of no stage
@@ -276,9 +274,8 @@ TEST_CASE("eval: --logprobs appears whole or not at all") {
   prepare_bytes(dir / "d");
   EvalOptions options = eval_of((dir / "d").string());
   options.logprobs = (dir / "lines").string();
-  const ServingOpener too_long = [&](const std::string& path, std::optional<quant::Mode> mode,
-                                     std::optional<runtime::CacheFormat> cache) {
-    train::OpenedModel opened = fake_opener()(path, mode, cache);
+  const ServingOpener too_long = [&](const std::string& path, const Serving& serving) {
+    train::OpenedModel opened = fake_opener()(path, serving);
     opened.model = std::make_unique<test::FakeModel>(kVocab, kContext, [](const auto& history, std::int32_t) {
       A48_CHECK(history.size() < 20, ErrorKind::not_finite, "broken in the middle");
       return 0.0f;

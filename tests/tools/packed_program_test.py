@@ -72,6 +72,20 @@ class PackedProgram(unittest.TestCase):
             self.assertEqual(self.logprobs(A48_RUN, self.packed, "--mode", mode), trained, mode)
         self.assertEqual(self.logprobs(A48, self.packed), self.logprobs(A48, self.root / "run"))
 
+    def test_devices(self):
+        text = ["--text", self.root / "held.txt", "--device"]
+        for program in (A48, A48_RUN):
+            refused = call(program, "eval", self.packed, *text, "cuda", status=2)
+            self.assertIn("packed models compute on the CPU", refused.stderr)
+        self.assertIn("--kv-bits", call(A48, "eval", self.root / "run", *text, "cuda", "--kv-bits", 4, status=2).stderr)
+        for command in (["eval", self.root / "run", *text, "cuda"],
+                        ["generate", self.root / "run", "--prompt", "The", "--device", "cuda", "--max-tokens", 1]):
+            with self.subTest(command=command[0]):
+                done = subprocess.run([A48, *map(str, command)], capture_output=True, text=True, check=False)
+                self.assertIn(done.returncode, (0, 7))  # with a GPU, or without
+                if done.returncode == 7:
+                    self.assertIn("--device cuda: this", done.stderr)
+
     def test_the_same_text(self):
         options = ["--prompt", "The miller", "--max-tokens", "40", "--seed", "3", "--json"]
         texts = [json.loads(call(*command, *options).stdout)["results"][0]["text"]

@@ -16,9 +16,8 @@
 namespace a48::tools {
 namespace {
 
-const ServingOpener kOpen = [](const std::string& path, std::optional<quant::Mode> mode,
-                               std::optional<runtime::CacheFormat> cache) {
-  return open_packed(path, mode, cache);
+const ServingOpener kOpen = [](const std::string& path, const Serving& serving) {
+  return open_packed(path, serving.mode, serving.cache);
 };
 
 void put_model(const Path& path, std::int64_t vocab_size, const std::string& kind, const std::string& model) {

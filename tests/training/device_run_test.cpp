@@ -6,9 +6,10 @@
 #include "tests/support/device_on_host.h"
 #include "tests/support/errors.h"
 #include "tests/support/gradcheck.h"
-#include "tests/training/tiny_run.h"
+#include "tests/training/scored.h"
 #include "training/cost.h"
 #include "training/devices.h"
+#include "training/scorer.h"
 #include "training/step.h"
 
 #include <ATen/record_function.h>
@@ -123,6 +124,27 @@ TEST_CASE("R1: a whole run on a device, with evaluation, both stages and a resum
     for (const auto& [step, loss] : wanted)
       CHECK(std::abs(std::stod(found.at(step)) - std::stod(loss)) < kRecordedTolerance * std::stod(loss));
   }
+}
+
+TEST_CASE(
+    "eval and generate of a checkpoint on a device: the CPU's loss in every mode; the cache changes none") {
+  TinyRun tiny;
+  REQUIRE(tiny.with_text(3000).train() == ExitCode::done);
+  for (const quant::Mode mode : {quant::Mode::none, quant::Mode::a16, quant::Mode::a8, quant::Mode::a4_8}) {
+    INFO(quant::row_of(mode).name);
+    const double wanted = mean_nll(*open_model(tiny.run().string(), mode).model, 2048);
+    const DeviceOnHost device;
+    const OpenedModel opened = open_model(tiny.run().string(), mode);
+    const double bound = kRecordedTolerance * wanted;
+    CHECK(std::abs(mean_nll(*opened.model, 2048) - wanted) < bound);
+    CHECK(std::abs(mean_nll(*opened.model, 1) - wanted) < bound);
+    CHECK(shortfall_of_greedy(*opened.model) < bound);
+  }
+}
+
+TEST_CASE("a checkpoint on a GPU: without one, the reason, before anything is read") {
+  if (ops::gpu_count() > 0) A48_SKIP("this machine has a GPU");
+  CHECK_ERROR(open_model_on_gpu("none"), ErrorKind::no_resources, "--device cuda", ops::no_gpu_reason());
 }
 
 TEST_CASE("run.device: cuda without a GPU ends with what is missing; auto takes the CPU then") {

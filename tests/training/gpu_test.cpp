@@ -5,12 +5,13 @@
 #include <cmath>
 
 #include "core/ops/bit_linear.h"
-#include "core/ops/device.h"
+#include "core/ops/device_product.h"
 #include "core/ops/rms_norm.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
-#include "tests/training/tiny_run.h"
+#include "tests/training/scored.h"
 #include "training/devices.h"
+#include "training/scorer.h"
 #include "training/step.h"
 
 namespace a48::test {
@@ -30,8 +31,9 @@ constexpr double kRecordedTolerance = 1e-4;  // training.md P7
   } while (false)
 
 std::vector<ops::LinearWeight> weights_of(const std::vector<at::Tensor>& masters) {
+  const std::vector<ops::TernaryWeight> codes = ops::ternarize(masters);
   std::vector<ops::LinearWeight> weights;
-  for (const at::Tensor& master : masters) weights.push_back({master, ops::ternarize(master), "w"});
+  for (std::size_t i = 0; i < masters.size(); ++i) weights.push_back({masters[i], codes[i], "w"});
   return weights;
 }
 
@@ -108,6 +110,22 @@ TEST_CASE("gpu, E8: BitLinear with its norm has the CPU's bits, gradients within
   }
 }
 
+TEST_CASE("gpu: the product of codes is measured once a shape, and what is chosen has the CPU's bits") {
+  A48_NEEDS_GPU();
+  const auto wanted = linear_pass(torch::kCPU, quant::Scheme::int8, 1.0, 512);
+  for (int time = 0; time < 2; ++time) {
+    const auto found = linear_pass(torch::kCUDA, quant::Scheme::int8, 1.0, 512);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(same_bits(found[i], wanted[i]));
+    REQUIRE(ops::measured_products().size() == 1);
+    const ops::MeasuredProduct product = ops::measured_products().front();
+    CHECK(product.rows == 512);
+    CHECK(product.inputs == 136);
+    CHECK(product.outputs == 24 + 7);
+    CHECK(product.int_mm > 0.0);
+    CHECK(product.own_kernel > 0.0);
+  }
+}
+
 TEST_CASE("gpu, P7: fp32 steps follow the CPU's losses and norms, bf16 steps lower the loss") {
   A48_NEEDS_GPU();
   for (const quant::Mode mode :
@@ -140,6 +158,22 @@ TEST_CASE("gpu, R5, R1: deterministic runs are equal bit for bit, stopped and re
   CHECK(a.logged("state_hash") == b.logged("state_hash"));
   CHECK(a.logged("state_hash") == stopped.logged("state_hash"));
   CHECK(a.logged("loss", "eval") == stopped.logged("loss", "eval"));
+}
+
+TEST_CASE(
+    "gpu: eval and generate of a checkpoint have the CPU's loss in every mode; the cache changes none") {
+  A48_NEEDS_GPU();
+  TinyRun tiny;
+  REQUIRE(tiny.with_text(3000).train({"run.device=cpu"}) == ExitCode::done);
+  for (const quant::Mode mode : {quant::Mode::none, quant::Mode::a16, quant::Mode::a8, quant::Mode::a4_8}) {
+    INFO(quant::row_of(mode).name);
+    const double wanted = mean_nll(*open_model(tiny.run().string(), mode).model, 2048);
+    const OpenedModel opened = open_model_on_gpu(tiny.run().string(), mode);
+    const double bound = kRecordedTolerance * wanted;
+    CHECK(std::abs(mean_nll(*opened.model, 2048) - wanted) < bound);
+    CHECK(std::abs(mean_nll(*opened.model, 1) - wanted) < bound);
+    CHECK(shortfall_of_greedy(*opened.model) < bound);
+  }
 }
 
 TEST_CASE("gpu: a run that cannot fit ends before it begins, with the estimate") {

@@ -48,8 +48,9 @@ std::vector<at::Tensor> masters_of(const Shape& shape) {
 
 /// As the present device, or the CPU, makes them.
 std::vector<ops::LinearWeight> weights_of(const std::vector<at::Tensor>& masters) {
+  const std::vector<ops::TernaryWeight> codes = ops::ternarize(masters);
   std::vector<ops::LinearWeight> weights;
-  for (const at::Tensor& master : masters) weights.push_back({master, ops::ternarize(master), "w"});
+  for (std::size_t i = 0; i < masters.size(); ++i) weights.push_back({masters[i], codes[i], "w"});
   return weights;
 }
 
@@ -84,9 +85,29 @@ TEST_CASE("E8: codes and alpha of a weight on a device equal the CPU's, padding 
     CHECK(torch::equal(found.codes, wanted.codes));
     CHECK(found.device_alpha.item<float>() == wanted.alpha);
     CHECK(found.device_status.item<int>() == kernels::kRowFinite);
-    CHECK(found.padded.size(0) % 8 == 0);
+    CHECK(found.padded.size(0) >= (outputs + 7) / 8 * 8);
+    CHECK(found.padded.size(1) % 64 == 0);
     CHECK(found.padded.abs().sum().item<std::int64_t>() == wanted.codes.abs().sum().item<std::int64_t>());
   }
+}
+
+TEST_CASE("codes of matrices made together lie one after another, whatever their sizes") {
+  const std::vector<at::Tensor> masters = masters_of(kShapes[0]);
+  const auto wanted = ops::ternarize(masters);
+  const DeviceOnHost device;
+  const auto found = ops::ternarize(masters);
+  const ops::TernaryWeight alone = ops::ternarize(masters[1]);
+  CHECK(torch::equal(found[1].codes, alone.codes));
+  CHECK(!alone.follows(found[0]));
+  std::vector<at::Tensor> codes;
+  for (std::size_t i = 0; i < masters.size(); ++i) {
+    CHECK((i == 0 || found[i].follows(found[i - 1])));
+    CHECK(found[i].device_alpha.item<float>() == wanted[i].alpha);
+    codes.push_back(wanted[i].codes);
+  }
+  const at::Tensor all = torch::cat(codes);  // [16, 37]
+  CHECK(torch::equal(found[0].padded.narrow(0, 0, 16).narrow(1, 0, 37), all));
+  CHECK(found[0].padded.abs().sum().item<std::int64_t>() == all.abs().sum().item<std::int64_t>());
 }
 
 TEST_CASE(
@@ -186,6 +207,28 @@ TEST_CASE("check 14, check 15: dX and dW on a device, fp32 and bf16 operands, wi
   }
 }
 
+TEST_CASE("outputs that nothing was made of, and masters that want no gradient, are left out of backward") {
+  const at::Tensor x = normal({18, 40}, 27), dy = normal({18, 3}, 28);
+  const auto run = [&](bool integer) {
+    const at::Tensor in = x.clone().requires_grad_();
+    std::vector<at::Tensor> masters{normal({8, 40}, 29).requires_grad_(),
+                                    normal({3, 40}, 30).requires_grad_(), normal({5, 40}, 31)};
+    const auto weights = weights_of(masters);
+    const auto y =
+        integer ? ops::bit_linear(in, weights, input_of(kCases[2])) : ops::ternary_linear(in, weights);
+    y[1].backward(dy);
+    CHECK(!masters[0].grad().defined());
+    CHECK(!masters[2].grad().defined());
+    return std::vector<at::Tensor>{in.grad(), masters[1].grad()};
+  };
+  for (const bool integer : {true, false}) {
+    const auto wanted = run(integer);
+    const DeviceOnHost device;
+    const auto found = run(integer);
+    for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(relative_error(found[i], wanted[i]) < kSpecified);
+  }
+}
+
 TEST_CASE(
     "with the norm inside, gradients of input, gain and masters are those of norm and BitLinear in turn") {
   const Shape shape{18, 40, {8, 16}};
@@ -247,13 +290,14 @@ TEST_CASE("the GLU made again in backward: value and gradients of BitLinear and 
   }
 }
 
-TEST_CASE("mode a16 on a device: product and gradients of the CPU") {
-  const at::Tensor x = normal({18, 37}, 9), master = normal({6, 37}, 10), dy = normal({18, 6}, 11);
+TEST_CASE("mode a16 on a device: products and gradients of the CPU") {
+  const at::Tensor x = normal({18, 37}, 9);
   const auto run = [&] {
-    const at::Tensor in = x.clone().requires_grad_(), w = master.clone().requires_grad_();
-    const at::Tensor y = ops::ternary_linear(in, weights_of({w})).front();
-    y.backward(dy);
-    return std::vector<at::Tensor>{y.detach(), in.grad(), w.grad()};
+    const at::Tensor in = x.clone().requires_grad_(), v = normal({6, 37}, 10).requires_grad_(),
+                     w = normal({3, 37}, 25).requires_grad_();
+    const auto y = ops::ternary_linear(in, weights_of({v, w}));
+    ((y[0] * normal({18, 6}, 11)).sum() + (y[1] * normal({18, 3}, 26)).sum()).backward();
+    return std::vector<at::Tensor>{y[0].detach(), y[1].detach(), in.grad(), v.grad(), w.grad()};
   };
   const auto wanted = run();
   const DeviceOnHost device;

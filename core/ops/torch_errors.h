@@ -1,17 +1,20 @@
-// LibTorch's exceptions become Errors at this floor's edge: without their stack trace, and out of memory
-// under its own kind.
+// LibTorch's exceptions become Errors at the edges where its tensors end: without their stack trace, and out
+// of memory under its own kind.
 #pragma once
+
+#include <ATen/core/Tensor.h>
 
 #include <new>
 #include <string>
 
 #include "core/base/check.h"
 
-namespace a48::train {
+namespace a48::ops {
 
 template <typename Body>
 auto with_torch_errors(const Body& body) {
-  constexpr const char* kMemory = "not enough memory; use a smaller model or a smaller run.micro_batch_size";
+  constexpr const char* kMemory =
+      "not enough memory; use a smaller model, or fewer tokens at a time (run.micro_batch_size)";
   try {
     return body();
   } catch (const c10::Error& error) {
@@ -25,4 +28,4 @@ auto with_torch_errors(const Body& body) {
   }
 }
 
-}  // namespace a48::train
+}  // namespace a48::ops
