@@ -52,7 +52,7 @@ class Decoder : public LanguageModel {
 
   PackedModel model_;
   DecoderOptions options_;
-  Serving serving_;
+  ServingPlan serving_;
   kernels::RopeTable rope_;
   KvCache cache_;
   SparsityCounts counts_;

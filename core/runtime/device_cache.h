@@ -36,6 +36,7 @@ class DeviceCache {
   /// Changes whenever a recorded graph would no longer fit: chunks() grew, or storage moved.
   std::int64_t revision() const { return revision_; }
 
+  std::int64_t bytes_per_token() const { return cache_bytes_per_token(shape_, format_); }
   /// Of the storage now held.
   std::int64_t bytes() const;
   std::int64_t chunk_bytes() const { return shape_.layers * layer_bytes_; }

@@ -48,9 +48,7 @@ void copy_in(cuda::DeviceBuffer<T>& to, const T* from, std::int64_t count, cuda:
 
 /// What the kernels take; a larger model needs --device cpu.
 PackedModel checked(PackedModel model) {
-  const std::string reason = cuda::no_device_reason();
-  A48_CHECK(reason.empty(), ErrorKind::no_resources, "cannot decode on a GPU: ", reason,
-            "; --device cpu works everywhere");
+  demand_device();
   const config::Model& m = model.model();
   A48_CHECK(m.head_dim() <= cuda::kMostHeadDim && widest(m) <= cuda::kMostRowWidth, ErrorKind::config,
             model.source(), ": heads of ", m.head_dim(), " and rows of ", widest(m),
@@ -64,6 +62,12 @@ PackedModel checked(PackedModel model) {
 }
 
 }  // namespace
+
+void demand_device() {
+  const std::string reason = cuda::no_device_reason();
+  A48_CHECK(reason.empty(), ErrorKind::no_resources, "--device cuda: ", reason,
+            "; --device cpu works everywhere");
+}
 
 DeviceDecoder::DeviceDecoder(PackedModel model, const DecoderOptions& options)
     : model_(checked(std::move(model))),

@@ -20,6 +20,9 @@
 
 namespace a48::runtime {
 
+/// Error(no_resources) where there is no GPU that the kernels can use.
+void demand_device();
+
 class DeviceDecoder : public LanguageModel {
  public:
   /// Error(no_resources) without a GPU, or when the model does not fit into its free memory, with the
@@ -65,7 +68,7 @@ class DeviceDecoder : public LanguageModel {
   const std::int32_t* positions() const { return device_input_.data() + 2 * rows_; }
 
   PackedModel model_;
-  Serving serving_;
+  ServingPlan serving_;
   kernels::cuda::OwnedStream stream_;
   DeviceWeights weights_;
   DeviceCache cache_;

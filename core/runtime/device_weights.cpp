@@ -112,15 +112,24 @@ DeviceWeights::DeviceWeights(const PackedModel& model, cuda::Stream stream) {
   cuda::synchronize(stream);
 }
 
+std::int64_t DeviceWeights::ternary_bytes_of(const PackedModel& model) {
+  std::int64_t bytes = 0;
+  for (const PackedLayer& w : model.layers())
+    for_each_matrix(w, [&](const kernels::TernaryMatrix& m) { bytes += word_bytes(m); });
+  return bytes;
+}
+
+std::int64_t DeviceWeights::head_bytes_of(const PackedModel& model) { return head_bytes(model.head()); }
+
 std::int64_t DeviceWeights::bytes_of(const PackedModel& model) {
-  std::int64_t bytes = head_bytes(model.embedding()), largest = 0;
-  if (model.head().stored.data != model.embedding().stored.data) bytes += head_bytes(model.head());
+  std::int64_t largest = 0;  // a matrix as in the file, while its words are made
   for (const PackedLayer& w : model.layers())
     for_each_matrix(w, [&](const kernels::TernaryMatrix& m) {
-      bytes += word_bytes(m);
       largest = std::max(largest, m.packed.rows * m.packed.stride);
     });
-  return bytes + largest;
+  const bool shared = model.head().stored.data == model.embedding().stored.data;
+  return ternary_bytes_of(model) + head_bytes(model.embedding()) + (shared ? 0 : head_bytes(model.head())) +
+         largest;
 }
 
 }  // namespace a48::runtime

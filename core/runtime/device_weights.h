@@ -24,6 +24,9 @@ class DeviceWeights {
   DeviceWeights(const PackedModel& model, kernels::cuda::Stream stream);
   /// What that will take.
   static std::int64_t bytes_of(const PackedModel& model);
+  /// Of it the ternary words, and the head: what every token reads.
+  static std::int64_t ternary_bytes_of(const PackedModel& model);
+  static std::int64_t head_bytes_of(const PackedModel& model);
 
   const std::vector<DeviceLayer>& layers() const { return layers_; }
   const kernels::HeadWeight& embedding() const { return embedding_; }

@@ -17,9 +17,9 @@ void check_slots(const quant::Slots& slots, const std::string& source, const std
 
 }  // namespace
 
-Serving serving_of(const PackedModel& model, const DecoderOptions& options) {
+ServingPlan serving_of(const PackedModel& model, const DecoderOptions& options) {
   const config::Model& shape = model.model();
-  Serving serving;
+  ServingPlan serving;
   ModelInfo& info = serving.info;
   info.vocab_size = shape.vocab_size;
   info.max_positions = shape.max_position_embeddings;

@@ -29,14 +29,14 @@ struct DecoderOptions {
   std::optional<ForcedDensity> forced;
 };
 
-struct Serving {
+struct ServingPlan {
   ModelInfo info;
   InputSlot qkv, o, gate_up, down;
   CacheShape cache_shape;
   CacheFormat cache;
 };
 /// Error(config) for slots that a packed model cannot have.
-Serving serving_of(const PackedModel& model, const DecoderOptions& options);
+ServingPlan serving_of(const PackedModel& model, const DecoderOptions& options);
 
 /// Rows that go through the blocks at a time: enough to pay for unpacking the weights, few enough to bound
 /// the buffers.
