@@ -117,7 +117,8 @@ void DeviceDecoder::make_room(std::int64_t rows, std::int64_t logits) {
   }
   const std::int64_t of_row =
       cuda::attention_scratch_bytes(1, m.num_attention_heads, cache_.chunks(), m.head_dim());
-  const std::int64_t scratch = of_row * std::clamp(kAttentionScratch / of_row, std::int64_t{1}, capacity_);
+  const std::int64_t scratch =
+      of_row * std::max(std::int64_t{1}, std::min(kAttentionScratch / of_row, capacity_));
   if (scratch > attention_scratch_.size()) {
     token_ = {};
     attention_scratch_ = {};
