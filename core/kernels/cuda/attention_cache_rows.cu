@@ -156,7 +156,7 @@ __device__ void softmax_of_head(const Parameters& p, const Work& work, int h, fl
     const int t = lane_of_warp() + i * kWarpThreads;
     if (t < work.positions) score[t] = exp_f32(mine[i] - max);
   }
-  __syncwarp();
+  // Lane l adds what it has just written itself.
   const double sum = lane_sum_of_warp<double>(
       work.positions, [score](std::int64_t t) { return static_cast<double>(score[t]); });
   for (int t = lane_of_warp(); t < work.positions; t += kWarpThreads)
