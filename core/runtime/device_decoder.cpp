@@ -99,7 +99,6 @@ void DeviceDecoder::make_room(std::int64_t rows, std::int64_t logits) {
     qkv_ = DeviceBuffer<float>(rows * stride_of(qkv_width(m)));
     factor_ = DeviceBuffer<float>(rows * m.num_attention_heads);
     gate_up_ = DeviceBuffer<float>(rows * stride_of(2 * m.intermediate_size));
-    f_ = DeviceBuffer<float>(rows * stride_of(m.intermediate_size));
     codes_ = DeviceBuffer<std::int8_t>(rows * cuda::code_row_bytes(widest(m)));
     step_ = DeviceBuffer<float>(rows);
     code_sum_ = DeviceBuffer<std::int32_t>(rows);
@@ -220,7 +219,7 @@ void DeviceDecoder::put_layer(std::int64_t layer) {
   const config::Model& m = model_.model();
   const DeviceLayer& w = weights_.layers()[static_cast<std::size_t>(layer)];
   const std::int64_t width = m.hidden_size, inner = m.intermediate_size, steps = layer * kLayerSteps;
-  const Rows<float> x = rows_of(x_, width), o = rows_of(o_, width), f = rows_of(f_, inner);
+  const Rows<float> x = rows_of(x_, width), o = rows_of(o_, width);
   const Rows<float> qkv = rows_of(qkv_, qkv_width(m)), gate_up = rows_of(gate_up_, 2 * inner);
 
   put_quantized(x, w.input_layernorm, serving_.qkv, status_of(steps + kQkv), zeros_.data() + kZerosQkv);
@@ -232,30 +231,50 @@ void DeviceDecoder::put_layer(std::int64_t layer) {
   put_quantized(x, w.post_attention_layernorm, serving_.gate_up, status_of(steps + kGateUp),
                 zeros_.data() + kZerosGate);
   put_product(w.gate_up, gate_up, false);
-  const bool relu2 = m.hidden_act == config::Activation::relu2;
-  cuda::table_cuda().glu_rows({.kind = relu2 ? kernels::GluKind::relu2 : kernels::GluKind::silu,
-                               .gate = Rows<const float>(columns(gate_up, 0, inner)),
-                               .up = Rows<const float>(columns(gate_up, inner, inner)),
-                               .y = f,
-                               .closed = zeros_.data() + kZerosGateOutput},
-                              stream_.get());
-  put_quantized(f, w.ffn_sub_norm, serving_.down, status_of(steps + kDown), zeros_.data() + kZerosDown);
+  put_down_input(gate_up, w.ffn_sub_norm, status_of(steps + kDown));
   put_product(w.down, x, true);
 }
 
+namespace {
+
+/// Codes of RMSNorm(x) with `gain`, or of x.
+cuda::QuantizeArgs quantize_args(Rows<const float> x, const float* gain, double eps, const InputSlot& slot) {
+  cuda::QuantizeArgs args;
+  args.x = x;
+  args.gain = gain;
+  args.eps = eps;
+  args.scheme = slot.scheme;
+  args.keep = slot.keep < 1.0 ? quant::topk_count(slot.keep, x.cols) : 0;
+  return args;
+}
+
+}  // namespace
+
 void DeviceDecoder::put_quantized(Rows<const float> x, const float* gain, const InputSlot& slot,
                                   std::uint8_t* status, cuda::Counter* zeros) {
-  cuda::table_cuda().quantize_rows({.x = x,
-                                    .gain = gain,
-                                    .eps = model_.model().rms_norm_eps,
-                                    .scheme = slot.scheme,
-                                    .keep = slot.keep < 1.0 ? quant::topk_count(slot.keep, x.cols) : 0,
-                                    .codes = codes_of(x.rows, x.cols),
-                                    .step = step_.data(),
-                                    .code_sum = code_sum_.data(),
-                                    .status = status,
-                                    .zeros = zeros},
-                                   stream_.get());
+  cuda::QuantizeArgs args = quantize_args(x, gain, model_.model().rms_norm_eps, slot);
+  args.zeros = zeros;
+  put_codes(args, status);
+}
+
+/// Of act(gate) ⊙ up, which is not written anywhere.
+void DeviceDecoder::put_down_input(Rows<const float> gate_up, const float* gain, std::uint8_t* status) {
+  const config::Model& m = model_.model();
+  const std::int64_t inner = m.intermediate_size;
+  cuda::QuantizeArgs args = quantize_args(columns(gate_up, 0, inner), gain, m.rms_norm_eps, serving_.down);
+  args.up = columns(gate_up, inner, inner);
+  args.glu = m.hidden_act == config::Activation::relu2 ? kernels::GluKind::relu2 : kernels::GluKind::silu;
+  args.zeros = zeros_.data() + kZerosDown;
+  args.closed = zeros_.data() + kZerosGateOutput;
+  put_codes(args, status);
+}
+
+void DeviceDecoder::put_codes(cuda::QuantizeArgs& args, std::uint8_t* status) {
+  args.codes = codes_of(args.x.rows, args.x.cols);
+  args.step = step_.data();
+  args.code_sum = code_sum_.data();
+  args.status = status;
+  cuda::table_cuda().quantize_rows(args, stream_.get());
 }
 
 /// One row by G4, which can add to y itself; several by G3.
@@ -394,7 +413,7 @@ SparsityCounts DeviceDecoder::counts() const {
 }
 
 std::int64_t DeviceDecoder::kernels_of_token() const {
-  constexpr std::int64_t kOfLayer = 12;  // four inputs, four products, store, attention, merge, activation
+  constexpr std::int64_t kOfLayer = 11;  // four inputs, four products, store, attention, merge
   constexpr std::int64_t kOthers = 3;    // embedding, norm or codes of the head's input, head
   return model_.model().num_hidden_layers * kOfLayer + kOthers;
 }

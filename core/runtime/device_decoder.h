@@ -54,6 +54,8 @@ class DeviceDecoder : public LanguageModel {
   void put_layer(std::int64_t layer);
   void put_quantized(Rows<const float> x, const float* gain, const InputSlot& slot, std::uint8_t* status,
                      kernels::cuda::Counter* zeros);
+  void put_down_input(Rows<const float> gate_up, const float* gain, std::uint8_t* status);
+  void put_codes(kernels::cuda::QuantizeArgs& args, std::uint8_t* status);
   void put_product(const kernels::cuda::TernaryOperand& weight, Rows<float> y, bool add);
   void put_attention(std::int64_t layer, Rows<float> qkv, Rows<float> y);
   void put_head(std::int64_t first, std::int64_t count, std::int64_t written);
@@ -78,7 +80,7 @@ class DeviceDecoder : public LanguageModel {
   std::int64_t rows_ = 0, capacity_ = 0, logits_capacity_ = 0;
   PinnedBuffer<std::int32_t> input_;  // ids, sequences, positions: [3, R], and on the device:
   DeviceBuffer<std::int32_t> device_input_;
-  DeviceBuffer<float> x_, qkv_, query_, factor_, o_, gate_up_, f_, y_;
+  DeviceBuffer<float> x_, qkv_, query_, factor_, o_, gate_up_, y_;
   DeviceBuffer<std::int8_t> codes_;
   DeviceBuffer<float> step_;
   DeviceBuffer<std::int32_t> code_sum_;

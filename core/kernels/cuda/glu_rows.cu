@@ -38,21 +38,15 @@ __device__ void load(float (&value)[kQuad], const Operand<const T>& x, std::int6
 
 template <typename T>
 __global__ void glu_kernel(GluKind kind, std::int64_t width, Operand<const T> gate, Operand<const T> up,
-                           Operand<T> y, Counter* closed) {
+                           Operand<T> y) {
   const std::int64_t r = row_of_thread(), q = item_of_thread();
-  const bool relu2 = kind == GluKind::relu2;
-  int zeros = 0;
-  if (q < quads_of(width)) {
-    float g[kQuad], u[kQuad], f[kQuad];
-    load(g, gate, r, width, q);
-    load(u, up, r, width, q);
-    for (int i = 0; i < kQuad; ++i) {
-      f[i] = relu2 ? quant::relu2_glu(g[i], u[i]) : quant::silu_glu(g[i], u[i]);
-      zeros += q * kQuad + i < width && (relu2 ? !(g[i] > 0.0f) : g[i] == 0.0f);
-    }
-    store_quad(y.row(r), width, q, f, y.aligned);
-  }
-  if (closed != nullptr) add_of_warp(zeros, closed);
+  if (q >= quads_of(width)) return;
+  float g[kQuad], u[kQuad], f[kQuad];
+  load(g, gate, r, width, q);
+  load(u, up, r, width, q);
+  for (int i = 0; i < kQuad; ++i)
+    f[i] = kind == GluKind::relu2 ? quant::relu2_glu(g[i], u[i]) : quant::silu_glu(g[i], u[i]);
+  store_quad(y.row(r), width, q, f, y.aligned);
 }
 
 template <typename T>
@@ -78,7 +72,7 @@ __global__ void glu_backward_kernel(GluKind kind, std::int64_t width, Operand<co
 template <typename T>
 void start(const GluArgs& args, Stream stream) {
   launch("glu_rows", stream, grid_of_items(args.y.rows, quads_of(args.y.cols)), glu_kernel<T>, args.kind,
-         args.y.cols, operand_of<T>(args.gate), operand_of<T>(args.up), operand_of<T>(args.y), args.closed);
+         args.y.cols, operand_of<T>(args.gate), operand_of<T>(args.up), operand_of<T>(args.y));
 }
 
 template <typename T>

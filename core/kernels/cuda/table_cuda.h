@@ -53,7 +53,9 @@ inline constexpr std::int64_t kMostRowWidth = 1 << 15;  // K of the entries that
 /// G1 with G2: y = (x·r)·gain (numerics.md 3) where there is a gain, else x; then statistic, TopK and codes
 /// of y. One read of x, one write of its codes.
 struct QuantizeArgs {
-  ConstFloatRows x = {};        // [R, K], K <= kMostRowWidth
+  ConstFloatRows x = {};   // [R, K], K <= kMostRowWidth
+  ConstFloatRows up = {};  // [R, K] of x's type: x is a gate, and act(x) ⊙ up takes its place; or empty
+  GluKind glu = GluKind::relu2;
   const float* gain = nullptr;  // [K]
   double eps = 0.0;
   quant::Scheme scheme = quant::Scheme::int8;
@@ -65,6 +67,7 @@ struct QuantizeArgs {
   std::uint8_t* status = nullptr;    // [R] kRowFinite, kRowNonFinite
   float* inverse_rms = nullptr;      // [R] r, or nullptr
   Counter* zeros = nullptr;          // the number of zero codes is added to it; or nullptr
+  Counter* closed = nullptr;         // with `up`: likewise of gates whose activation is 0
 };
 
 /// G6: the codes and α of a master weight, as int8 rows and, where `words` is set, as ternary words.
@@ -162,7 +165,6 @@ struct GluArgs {
   GluKind kind = GluKind::relu2;
   ConstFloatRows gate = {}, up = {};  // [R, F]
   FloatRows y = {};                   // [R, F]
-  Counter* closed = nullptr;          // the number of gates whose activation is 0 is added to it; or nullptr
 };
 struct GluBackwardArgs {
   GluKind kind = GluKind::relu2;
