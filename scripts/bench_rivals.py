@@ -67,6 +67,10 @@ class Rival:
     def __init__(self, name, program, model, options):
         self.name, self.program, self.model, self.options = name, program, model, options
 
+    def has_option(self, option):
+        usage = subprocess.run([self.program, "--help"], capture_output=True, text=True).stdout
+        return re.search(rf"^\s+{option}[ ,]", usage, re.MULTILINE) is not None
+
     def rate(self, test, threads):
         kind, count, depth = parse(test)
         command = [self.program, "-m", self.model, "-r", "1", "-o", "json", *self.options]
@@ -74,10 +78,12 @@ class Rival:
             command += ["-p", count, "-n", "0", "-t", str(threads)]
         elif depth is None:
             command += ["-p", "0", "-n", count, "-t", str(threads)]
-        elif "-gp" in subprocess.run([self.program, "--help"], capture_output=True, text=True).stdout:
+        elif self.has_option("-gp"):
             command += ["-p", "0", "-n", "0", "-gp", f"{depth},{count}", "-tgb", f"{threads},{os.cpu_count()}"]
-        else:
+        elif self.has_option("-d"):
             command += ["-p", "0", "-n", count, "-d", depth, "-t", str(threads)]
+        else:
+            sys.exit(f"bench_rivals.py: {self.program} cannot decode behind a prompt; leave out {test} or this rival")
         output, foreign = timed(command)
         record = json.loads(output)[-1]
         return int(count) / (record["samples_ns"][0] * 1e-9), foreign

@@ -220,6 +220,7 @@ ExitCode run_bench_decode(const BenchDecodeOptions& options) {
 ExitCode run_make_model(const MakeModelOptions& options) {
   runtime::PackRequest request;
   request.model = config::model_preset(options.shape);
+  if (options.context > 0) request.model.max_position_embeddings = options.context;
   request.slots = quant::row_of(options.mode).slots;
   request.mode = quant::row_of(options.mode).name;
   request.head = runtime::head_class_of(options.head);

@@ -104,14 +104,16 @@ void add_make_model(CommandTree& tree, CLI::App* bench,
                     const std::function<ExitCode(const MakeModelOptions&)>& run) {
   const auto options = std::make_shared<MakeModelOptions>();
   const auto mode = std::make_shared<std::string>("a4.8");
-  CLI::App* const command =
-      tree.add(bench, "make-model", "a packed model of a given shape with random weights",
-               "--shape P --out FILE.a48 [--head CLASS]", "--shape 700M --out 700M.a48 --head i6");
+  CLI::App* const command = tree.add(
+      bench, "make-model", "a packed model of a given shape with random weights",
+      "--shape P --out FILE.a48 [--head CLASS] [--context N]", "--shape 700M --out 700M.a48 --head i6");
   command->add_option("--shape", options->shape, "a preset: " + joined(config::preset_names()))
       ->capture_default_str();
   command->add_option("--out", options->out, "the file to write")->required();
   command->add_option("--head", options->head, "f32, bf16, i8, i6, i4")->capture_default_str();
   command->add_option("--mode", *mode, "a8, a4.8 or a4.8-fp4")->capture_default_str();
+  add_number(command, "--context", options->context, {0, kMaxBenchTokens, " (the preset's)"},
+             "positions that a sequence may have; 0 = the preset's");
   tree.on_parsed<MakeModelOptions>(command, run, options, [mode](MakeModelOptions& read) {
     check_choice("--shape", read.shape, config::preset_names());
     check_choice("--head", read.head, head_names());

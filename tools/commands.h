@@ -153,6 +153,7 @@ struct MakeModelOptions {
   std::string out;
   std::string head = "bf16";
   quant::Mode mode = quant::Mode::a4_8;
+  std::int64_t context = 0;  // positions; 0 = the preset's
 };
 ExitCode run_make_model(const MakeModelOptions& options);
 

@@ -164,11 +164,12 @@ void quantizers(Table& table) {
   }
 }
 
-/// G3: both products of codes with scales, beside a plain bf16 product.
+/// G3: both products of codes with scales, beside a plain bf16 product. 3 · and 2 ·: q, k, v and gate, up.
 void products(Table& table) {
   for (const auto& [outputs, inputs] :
-       {std::pair{768, 768}, std::pair{2048, 768}, std::pair{2048, 2048}, std::pair{5460, 2048},
-        std::pair{2048, 5460}, std::pair{4096, 4096}, std::pair{11008, 4096}}) {
+       {std::pair{768, 768}, std::pair{2048, 768}, std::pair{2048, 2048}, std::pair{3 * 2048, 2048},
+        std::pair{5460, 2048}, std::pair{2 * 5460, 2048}, std::pair{2048, 5460}, std::pair{4096, 4096},
+        std::pair{11008, 4096}}) {
     A48_CHECK(!stop_requested(), ErrorKind::stopped, "bench kernels: stopped by ", stop_reason());
     const std::string shape = concat(kRows, " x ", inputs, " -> ", outputs);
     const double operations = 2.0 * kRows * inputs * outputs;
@@ -199,7 +200,7 @@ void products(Table& table) {
 /// G5: dX and dW of one BitLinear from codes, beside two plain bf16 products.
 void backward_products(Table& table) {
   for (const auto& [outputs, inputs] :
-       {std::pair{2048, 2048}, std::pair{5460, 2048}, std::pair{4096, 4096}}) {
+       {std::pair{2048, 2048}, std::pair{3 * 2048, 2048}, std::pair{2 * 5460, 2048}, std::pair{4096, 4096}}) {
     const at::Tensor x = activations(kRows, inputs).requires_grad_(),
                      w = master(outputs, inputs).requires_grad_();
     const ops::LinearWeight weight{w, ops::ternarize(w), "bench"};

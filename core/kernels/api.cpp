@@ -471,6 +471,15 @@ std::int64_t padded_head(std::int64_t head_dim) {
   return (head_dim + quant::kCacheBlock - 1) / quant::kCacheBlock * quant::kCacheBlock;
 }
 std::int64_t chunks_of(std::int64_t length) { return (length + quant::kCacheChunk - 1) / quant::kCacheChunk; }
+/// Where a share of the work of attention_cache_sums ends: of `positions` that are looked at, head by head
+/// and chunk by chunk. The last chunk of a head may hold a few only.
+std::int64_t unit_behind(const AttentionCachePart& part, std::int64_t longest, std::int64_t positions) {
+  const std::int64_t of_head = longest * part.tiles(), of_chunk = quant::kCacheChunk * part.tiles();
+  const std::int64_t chunk = positions % of_head / of_chunk;
+  const std::int64_t of_unit = std::min(quant::kCacheChunk, longest - chunk * quant::kCacheChunk);
+  return (positions / of_head * part.chunks + chunk) * part.tiles() +
+         positions % of_head % of_chunk / of_unit;
+}
 /// Floats of one (row, head, chunk): acc_c, m_c and the fp64 Z_c.
 std::int64_t part_floats(std::int64_t head_dim) { return padded_head(head_dim) + 3; }
 
@@ -489,8 +498,9 @@ void attention_cache_rows(const AttentionCacheRows& args) {
   A48_ASSERT(args.q_bits == 16 || layout.bits < 16, "q_bits", args.q_bits, "bits", layout.bits);
   check_view(args.q, rows, width, "q");
   check_view(args.y, rows, width, "y");
-  std::int64_t chunks = 1;
-  for (std::int64_t r = 0; r < rows; ++r) chunks = std::max(chunks, chunks_of(args.kv[r].length));
+  std::int64_t longest = 1;
+  for (std::int64_t r = 0; r < rows; ++r) longest = std::max(longest, args.kv[r].length);
+  const std::int64_t chunks = chunks_of(longest);
   const std::int64_t parts_of_row = args.heads * chunks;
   const std::int64_t rows_at_once = args.scratch_size / (parts_of_row * part_floats(layout.head_dim));
   A48_ASSERT(rows == 0 || rows_at_once >= 1, "scratch of", args.scratch_size, "floats for", chunks, "chunks");
@@ -503,9 +513,12 @@ void attention_cache_rows(const AttentionCacheRows& args) {
     part.rows.kv = args.kv + first;
     part.sum = reinterpret_cast<double*>(part.acc + parts * part.acc_stride);
     part.max = reinterpret_cast<float*>(part.sum + parts);
-    const std::int64_t tiles = (count + kCacheRowTile - 1) / kCacheRowTile;
-    run(table().attention_cache_sums, part, tiles * layout.kv_heads * chunks,
-        2 * quant::kCacheChunk * layout.head_dim * (args.heads / layout.kv_heads));
+    parallel_for(layout.kv_heads * longest * part.tiles(),
+                 grain(2 * layout.head_dim * (args.heads / layout.kv_heads)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   table().attention_cache_sums(part, unit_behind(part, longest, begin),
+                                                unit_behind(part, longest, end));
+                 });
     run(table().attention_cache_merge, part, count * args.heads, chunks * layout.head_dim);
   }
 }

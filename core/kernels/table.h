@@ -59,8 +59,8 @@ struct HeadProduct {
 };
 
 /// Sums of each (row, head, chunk), and what becomes of them. Entry (row·heads + head)·chunks + chunk of
-/// each array; units: (chunk·kv_heads + kv head)·tiles + tile of kCacheRowTile rows for the sums, the
-/// order of memory; rows × heads for the merge.
+/// each array; units: (kv head·chunks + chunk)·tiles + tile of kCacheRowTile rows for the sums; rows × heads
+/// for the merge.
 inline constexpr std::int64_t kCacheRowTile = 4;
 struct AttentionCachePart {
   AttentionCacheRows rows;
@@ -69,6 +69,15 @@ struct AttentionCachePart {
   double* sum;              // Z_c
   float* max;               // m_c
   float* acc;               // acc_c
+
+  A48_INLINE std::int64_t tiles() const { return (rows.q.rows + kCacheRowTile - 1) / kCacheRowTile; }
+  struct Unit {
+    std::int64_t kv_head, chunk, first_row;
+  };
+  A48_INLINE Unit unit(std::int64_t i) const {
+    const std::int64_t of_head = i / tiles();
+    return {of_head / chunks, of_head % chunks, i % tiles() * kCacheRowTile};
+  }
 };
 
 struct GemmTernaryKernel;

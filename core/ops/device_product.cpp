@@ -70,7 +70,7 @@ Measured& measured() {
 }
 
 /// By turns, so that a change of clocks hits both alike.
-void measure(MeasuredProduct& product, FunctionRef<void(CodeProduct)> work) {
+MeasuredProduct measure(const MeasuredProduct& shape, FunctionRef<void(CodeProduct)> work) {
   std::vector<double> int_mm, own_kernel;
   for (int i = 0; i < kWarmup + kTimed; ++i) {
     const double a = device().seconds([&] { work(CodeProduct::int_mm); });
@@ -79,11 +79,13 @@ void measure(MeasuredProduct& product, FunctionRef<void(CodeProduct)> work) {
     int_mm.push_back(a);
     own_kernel.push_back(b);
   }
+  MeasuredProduct product = shape;
   product.int_mm = Quartiles(std::move(int_mm)).median;
   product.own_kernel = Quartiles(std::move(own_kernel)).median;
   log::debug(concat("codes of ", product.rows, " rows, ", product.inputs, " -> ", product.outputs,
                     product.type == at::kFloat ? " in fp32" : " in bf16", ": _int_mm and scale ",
                     1e6 * product.int_mm, " us, gemm_ternary ", 1e6 * product.own_kernel, " us"));
+  return product;
 }
 
 CodeProduct choose(const MeasuredProduct& shape, FunctionRef<void(CodeProduct)> work) {
@@ -97,9 +99,7 @@ CodeProduct choose(const MeasuredProduct& shape, FunctionRef<void(CodeProduct)> 
            other.type == shape.type;
   });
   if (same != known.end()) return same->faster();
-  known.push_back(shape);
-  measure(known.back(), work);
-  return known.back().faster();
+  return known.emplace_back(measure(shape, work)).faster();
 }
 
 }  // namespace

@@ -28,23 +28,29 @@ constexpr std::int64_t kLine = 64, kPage = 4096;  // bytes
 /// What fits the registers: four Vectors of value sums for each.
 constexpr int kMostQueries = kWidth == 16 ? 4 : 2;
 
+/// Where each loop finds what it fetches while it reads, in bytes from here: the stream that is read next,
+/// and the scales of the next unit, since those of keys and values are read together.
+struct Ahead {
+  std::int64_t stream, unit;
+};
+
 /// Rows of codes: keys, or values, of one head in one chunk; or one row that stands for all.
-// `ahead` is the way to what each loop fetches while it reads: of the stream that follows, the same place.
 template <int kBits>
 struct CodeRows {
   static constexpr int kLevels = quant::cache_max_code(kBits);  // L
   static constexpr std::int64_t kBlockBytes = kBits * kBlock / 8;
   const std::uint8_t* rows;
   const quant::F16* gamma;
-  std::int64_t row_bytes, ahead, whole_blocks, blocks;
+  Ahead ahead;
+  std::int64_t row_bytes, whole_blocks, blocks;
   int rest;  // groups of 8 channels in the last block, 0: it is whole
 
-  CodeRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity, std::int64_t) {
+  CodeRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity, std::int64_t, Ahead next)
+      : ahead(next) {
     const quant::CacheStream s = quant::cache_stream(kBits, head_dim, capacity, stream);
     rows = s.rows;
     gamma = s.gamma;
     row_bytes = capacity == 1 ? 0 : s.row_bytes;
-    ahead = quant::cache_stream_bytes(kBits, head_dim, capacity);
     whole_blocks = head_dim / kBlock;
     rest = static_cast<int>((head_dim % kBlock + 7) / 8);
     blocks = whole_blocks + (rest > 0);
@@ -64,7 +70,7 @@ struct CodeRows {
     const Vector levels = Vector::broadcast(-static_cast<float>(kLevels));
     const Vector inverse = Vector::broadcast(1.0f / static_cast<float>(kLevels));
     for (int t = 0; t < count; t += kWidth) {
-      __builtin_prefetch(reinterpret_cast<const std::uint8_t*>(gamma + t) + ahead);
+      __builtin_prefetch(reinterpret_cast<const std::uint8_t*>(gamma + t) + ahead.unit);
       const Vector g = load_f16(gamma + t), near = g * inverse;
       multiply_add(multiply_add(levels, near, g), inverse, near).store(step + t);
     }
@@ -78,15 +84,16 @@ struct FloatRows {
   static constexpr int kLevels = 0;
   static constexpr std::int64_t kBlockBytes = kBlock * std::int64_t{sizeof(T)};
   const std::uint8_t* rows;
-  std::int64_t row_bytes, ahead, whole_blocks, blocks;
+  Ahead ahead;
+  std::int64_t row_bytes, whole_blocks, blocks;
   int rest;  // channels in the last block, 0: it is whole
 
-  FloatRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t capacity, std::int64_t positions) {
+  FloatRows(std::uint8_t* stream, std::int64_t head_dim, std::int64_t, std::int64_t positions, Ahead next)
+      : ahead(next) {
     rows = stream;
     row_bytes = head_dim * std::int64_t{sizeof(T)};
-    // Few rows: the stream that follows, as with codes; many: a page, since the first-level cache does not
-    // hold them all.
-    ahead = positions * row_bytes <= 4 * kPage ? capacity * row_bytes : kPage;
+    // Many rows: a page ahead, since the first-level cache does not hold them all.
+    if (positions * row_bytes > 4 * kPage) ahead.stream = kPage;
     whole_blocks = head_dim / kBlock;
     rest = static_cast<int>(head_dim % kBlock);
     blocks = whole_blocks + (rest > 0);
@@ -120,6 +127,20 @@ struct Queries {
   float code_sum[kMostQueries];  // Σ codes
   float *score, *weight;         // [kMostQueries][kChunk]: becomes e_t; e_t·s_v[t]
   float *key_step, *value_step;  // [kChunk]
+  // Whose queries stand there: so many from this head of this row on. Of use to the chunks that follow.
+  std::int64_t row = -1, head = -1;
+  int loaded = 0;
+
+  explicit Queries(std::int64_t head_dim) {
+    const std::int64_t width = (head_dim + kBlock - 1) / kBlock * kBlock;
+    const std::int64_t floats = kMostQueries * (width + 2 * kChunk) + 2 * kChunk;
+    x = reinterpret_cast<float*>(thread_scratch(std::int64_t{sizeof(float)} * floats + kMostQueries * width));
+    codes = reinterpret_cast<std::int8_t*>(x + floats);
+    score = x + kMostQueries * width;
+    weight = score + kMostQueries * kChunk;
+    key_step = weight + kMostQueries * kChunk;
+    value_step = key_step + kChunk;
+  }
 };
 
 /// The 32 lanes of a dot product.
@@ -177,10 +198,8 @@ A48_INLINE Vector code_scores(const Source& keys, const std::uint8_t* at, const 
                               std::int64_t q_stride) {
   constexpr int kRows = kFolded / kQueries;  // that stand in one of `four`, for all queries
   CodeSums four[4];
-#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     CodeSums sums[kFolded];
-#pragma GCC unroll 4
     for (int j = 0; j < kRows; ++j) {
       CodeSums sum[kQueries];
       code_sums<kQueries, kBlocks>(keys, at + (i + 4 * j) * keys.row_bytes, q, q_stride, sum);
@@ -213,7 +232,7 @@ A48_HOT_LOOP void raw_scores_of(const Source& rows, int count, const Queries& q,
   for (std::int64_t t = 0; t < count; t += kEach) {
     const std::uint8_t* at = keys.rows + t * keys.row_bytes;
     for (std::int64_t byte = 0; byte < kEach * keys.row_bytes; byte += kLine)
-      __builtin_prefetch(at + keys.ahead + byte);
+      __builtin_prefetch(at + keys.ahead.stream + byte);
     Vector totals;
     if constexpr (kInteger) {
       totals = code_scores<kQueries, kBlocks>(keys, at, q.codes, q_stride);
@@ -284,7 +303,7 @@ A48_HOT_LOOP void sum_values(const Source& rows, const std::uint8_t* at, const C
                              const std::uint8_t* first_at, int part, int count, const float* weight,
                              float* const* acc) {
   const std::int64_t row_bytes = rows.row_bytes;
-  const std::int64_t ahead = rows.ahead;
+  const std::int64_t ahead = rows.ahead.stream;
   const int rest = rows.rest;
   Vector sum[kQueries][4];
   for (auto& each : sum)
@@ -338,7 +357,8 @@ struct Unit {
   const AttentionCachePart* part;
   std::int64_t first_row, rows, first_head, heads, chunk;
   std::uint8_t *keys, *values, *first_key,
-      *first_value;  // streams; the last two nullptr where there are none
+      *first_value;               // streams; the last two nullptr where there are none
+  const std::uint8_t* next_keys;  // of the unit that follows
 
   A48_INLINE std::int64_t row_of(std::int64_t query) const { return first_row + query / heads; }
   A48_INLINE std::int64_t head_of(std::int64_t query) const { return first_head + query % heads; }
@@ -390,25 +410,33 @@ float quantize_query(const float* x, std::int64_t head_dim, std::int64_t width, 
   return kQueryBits == 8 ? quant::step_of(kInt8, stat) : scale.step();
 }
 
+/// Makes q hold the queries from `query` on, and their steps times σ.
+template <int kQueries, bool kInteger>
+void load_queries(const Unit& unit, std::int64_t query, Queries& q) {
+  const AttentionCacheRows& rows = unit.part->rows;
+  const std::int64_t row = unit.row_of(query), head = unit.head_of(query);
+  if (q.row == row && q.head == head && q.loaded == kQueries) return;
+  q.row = row, q.head = head, q.loaded = kQueries;
+  const std::int64_t hd = rows.layout.head_dim, width = (hd + kBlock - 1) / kBlock * kBlock;
+  for (int m = 0; m < kQueries; ++m) {
+    float* x = q.x + m * width;
+    load_float_query(rows.q.row(unit.row_of(query + m)) + unit.head_of(query + m) * hd, hd, width, x);
+    q.scale[m] = score_scale(hd);
+    if constexpr (kInteger) {
+      std::int8_t* codes = q.codes + m * width;
+      q.scale[m] *= rows.q_bits == 8 ? quantize_query<8>(x, hd, width, codes, &q.code_sum[m])
+                                     : quantize_query<4>(x, hd, width, codes, &q.code_sum[m]);
+    }
+  }
+}
+
 template <int kQueries, bool kInteger, typename Source>
 void attend_queries(const Unit& unit, std::int64_t query, const Source& keys, const Source& value_rows,
                     const CodeRows<4>* first_key, const CodeRows<4>* first_value, Queries& q) {
   const AttentionCachePart& part = *unit.part;
-  const std::int64_t hd = part.rows.layout.head_dim, width = keys.blocks * kBlock;
-  const float sigma = score_scale(hd);
   int most = 0;  // positions
-  for (int m = 0; m < kQueries; ++m) {
-    const int count = unit.count_of(query + m);
-    most = most > count ? most : count;
-    float* x = q.x + m * width;
-    load_float_query(part.rows.q.row(unit.row_of(query + m)) + unit.head_of(query + m) * hd, hd, width, x);
-    q.scale[m] = sigma;
-    if constexpr (kInteger) {
-      std::int8_t* codes = q.codes + m * width;
-      q.scale[m] *= part.rows.q_bits == 8 ? quantize_query<8>(x, hd, width, codes, &q.code_sum[m])
-                                          : quantize_query<4>(x, hd, width, codes, &q.code_sum[m]);
-    }
-  }
+  for (int m = 0; m < kQueries; ++m) most = most > unit.count_of(query + m) ? most : unit.count_of(query + m);
+  load_queries<kQueries, kInteger>(unit, query, q);
   scores<kQueries, kInteger>(keys, first_key, most, q);
 
   float* acc[kQueries];
@@ -430,25 +458,18 @@ void attend_queries(const Unit& unit, std::int64_t query, const Source& keys, co
 }
 
 template <bool kInteger, typename Source>
-void attend_unit(const Unit& unit) {
+void attend_unit(const Unit& unit, Queries& q) {
   const AttentionCachePart& part = *unit.part;
   const std::int64_t hd = part.rows.layout.head_dim;
   const int most = unit.count_of(unit.rows * unit.heads - 1);
-  const Source keys(unit.keys, hd, kChunk, most), value_rows(unit.values, hd, kChunk, most);
+  const std::int64_t next = unit.next_keys - unit.keys;
+  const Source keys(unit.keys, hd, kChunk, most, {unit.values - unit.keys, next});
+  const Source value_rows(unit.values, hd, kChunk, most, {unit.next_keys - unit.values, next});
   // Not looked at where their streams are nullptr.
-  const CodeRows<4> first_key(unit.first_key, hd, 1, 1), first_value(unit.first_value, hd, 1, 1);
+  const CodeRows<4> first_key(unit.first_key, hd, 1, 1, {}), first_value(unit.first_value, hd, 1, 1, {});
   const CodeRows<4>* const fk = unit.first_key != nullptr ? &first_key : nullptr;
   const CodeRows<4>* const fv = unit.first_value != nullptr ? &first_value : nullptr;
 
-  const std::int64_t width = keys.blocks * kBlock;
-  Queries q;
-  const std::int64_t floats = kMostQueries * (width + 2 * kChunk) + 2 * kChunk;
-  q.x = reinterpret_cast<float*>(thread_scratch(std::int64_t{sizeof(float)} * floats + kMostQueries * width));
-  q.codes = reinterpret_cast<std::int8_t*>(q.x + floats);
-  q.score = q.x + kMostQueries * width;
-  q.weight = q.score + kMostQueries * kChunk;
-  q.key_step = q.weight + kMostQueries * kChunk;
-  q.value_step = q.key_step + kChunk;
   keys.steps(most, q.key_step);
   value_rows.steps(most, q.value_step);
 
@@ -461,50 +482,65 @@ void attend_unit(const Unit& unit) {
   for (; query < end; ++query) attend_queries<1, kInteger>(unit, query, keys, value_rows, fk, fv, q);
 }
 
-void attend_stored(const Unit& unit) {
+void attend_stored(const Unit& unit, Queries& q) {
   const bool integer = unit.part->rows.q_bits < 16;
   switch (unit.part->rows.layout.bits) {
     case 32:
-      return attend_unit<false, FloatRows<float>>(unit);
+      return attend_unit<false, FloatRows<float>>(unit, q);
     case 16:
-      return attend_unit<false, FloatRows<quant::F16>>(unit);
+      return attend_unit<false, FloatRows<quant::F16>>(unit, q);
     case 4:
-      return integer ? attend_unit<true, CodeRows<4>>(unit) : attend_unit<false, CodeRows<4>>(unit);
+      return integer ? attend_unit<true, CodeRows<4>>(unit, q) : attend_unit<false, CodeRows<4>>(unit, q);
     default:
-      return integer ? attend_unit<true, CodeRows<3>>(unit) : attend_unit<false, CodeRows<3>>(unit);
+      return integer ? attend_unit<true, CodeRows<3>>(unit, q) : attend_unit<false, CodeRows<3>>(unit, q);
   }
+}
+
+/// The keys of a unit for its first row, or nullptr where that does not see the chunk.
+A48_INLINE std::uint8_t* keys_of(const AttentionCachePart& part, const AttentionCachePart::Unit& at,
+                                 std::int64_t row) {
+  const CacheView& view = part.rows.kv[row];
+  if (view.length <= at.chunk * kChunk) return nullptr;
+  return view.chunk[at.chunk] + view.offset + 2 * at.kv_head * stream_bytes(part.rows.layout);
 }
 
 A48_INLINE void attention_cache_sums_body(const AttentionCachePart& part, std::int64_t begin,
                                           std::int64_t end) {
   const CacheLayout& layout = part.rows.layout;
-  const std::int64_t rows = part.rows.q.rows, tiles = (rows + kCacheRowTile - 1) / kCacheRowTile;
+  const std::int64_t rows = part.rows.q.rows;
   const std::int64_t stream = stream_bytes(layout), first_stream = first_stream_bytes(layout);
+  Queries queries(layout.head_dim);
   for (std::int64_t i = begin; i < end; ++i) {
+    const AttentionCachePart::Unit at = part.unit(i);
     Unit unit{};
     unit.part = &part;
-    unit.chunk = i / tiles / layout.kv_heads;
-    const std::int64_t kv_head = i / tiles % layout.kv_heads;
+    unit.chunk = at.chunk;
     unit.heads = part.rows.heads / layout.kv_heads;
-    unit.first_head = kv_head * unit.heads;
-    const std::int64_t tile = i % tiles * kCacheRowTile;
-    const std::int64_t tile_end = tile + kCacheRowTile < rows ? tile + kCacheRowTile : rows;
-    for (std::int64_t row = tile; row < tile_end; row += unit.rows) {
+    unit.first_head = at.kv_head * unit.heads;
+    const std::int64_t tile_end = at.first_row + kCacheRowTile < rows ? at.first_row + kCacheRowTile : rows;
+    const std::uint8_t* next = nullptr;
+    if (i + 1 < end) {
+      const AttentionCachePart::Unit after = part.unit(i + 1);
+      next = keys_of(part, after, after.first_row);
+    }
+    for (std::int64_t row = at.first_row; row < tile_end; row += unit.rows) {
       // Neighbours of the same sequence whose lengths ascend, as those of a prefill.
       const CacheView& view = part.rows.kv[row];
       unit.first_row = row;
       unit.rows = 1;
-      if (view.length <= unit.chunk * kChunk) continue;
+      unit.keys = keys_of(part, at, row);
+      if (unit.keys == nullptr) continue;
       for (; row + unit.rows < tile_end; ++unit.rows) {
-        const CacheView& next = part.rows.kv[row + unit.rows];
-        if (next.chunk != view.chunk || next.length < part.rows.kv[row + unit.rows - 1].length) break;
+        const CacheView& next_view = part.rows.kv[row + unit.rows];
+        if (next_view.chunk != view.chunk || next_view.length < part.rows.kv[row + unit.rows - 1].length)
+          break;
       }
-      unit.keys = view.chunk[unit.chunk] + view.offset + 2 * kv_head * stream;
       unit.values = unit.keys + stream;
+      unit.next_keys = next != nullptr ? next : unit.values;
       const bool apart = unit.chunk == 0 && view.first != nullptr;
-      unit.first_key = apart ? view.first + 2 * kv_head * first_stream : nullptr;
+      unit.first_key = apart ? view.first + 2 * at.kv_head * first_stream : nullptr;
       unit.first_value = apart ? unit.first_key + first_stream : nullptr;
-      attend_stored(unit);
+      attend_stored(unit, queries);
     }
   }
 }

@@ -80,13 +80,11 @@ void sum_chunk(const AttentionCachePart& part, std::int64_t row, std::int64_t he
 
 void attention_cache_sums_reference(const AttentionCachePart& part, std::int64_t begin, std::int64_t end) {
   const std::int64_t rows = part.rows.q.rows, group = part.rows.heads / part.rows.layout.kv_heads;
-  const std::int64_t tiles = (rows + kCacheRowTile - 1) / kCacheRowTile;
-  for (std::int64_t unit = begin; unit < end; ++unit) {
-    const std::int64_t kv_head = unit / tiles % part.rows.layout.kv_heads;
-    const std::int64_t first = unit % tiles * kCacheRowTile;
-    for (std::int64_t row = first; row < std::min(first + kCacheRowTile, rows); ++row)
-      for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
-        sum_chunk(part, row, head, unit / tiles / part.rows.layout.kv_heads);
+  for (std::int64_t i = begin; i < end; ++i) {
+    const AttentionCachePart::Unit unit = part.unit(i);
+    for (std::int64_t row = unit.first_row; row < std::min(unit.first_row + kCacheRowTile, rows); ++row)
+      for (std::int64_t head = unit.kv_head * group; head < (unit.kv_head + 1) * group; ++head)
+        sum_chunk(part, row, head, unit.chunk);
   }
 }
 
