@@ -68,6 +68,18 @@ tables() {      # PRESET…: the cost of quantization-aware training, each prese
   done
 }
 
+decoding() {      # SHAPE…: tokens per second of packed models with random weights, caches of 16 and 3 bits
+  local shape bits
+  for shape in "$@"; do
+    part "model-$shape" build-gpu/a48 bench make-model --shape "$shape" --out "$out/$shape.a48" --head i6
+    for bits in 16 3; do
+      part "decode-$shape-kv$bits" bash -c "build-gpu/a48 bench decode '$out/$shape.a48' --device cuda --kv-bits $bits \
+        --tokens 64 --depth 0,1024 --reps 21 --json >'$out/decode-$shape-kv$bits.json'"
+    done
+    rm -f "$out/$shape.a48"
+  done
+}
+
 run() {
   mkdir -p "$out"
   : >"$out/summary.txt"
@@ -84,6 +96,7 @@ run() {
   if [[ -z $only || $only == bench ]]; then
     part kernels bash -c "build-gpu/a48 bench kernels --device cuda --json >'$out/kernels.json'"
     tables 124M 0.5B 1.3B
+    decoding 700M 2b4t
   fi
   if [[ -z $only || $only == sanitize ]] && command -v compute-sanitizer >/dev/null; then
     part memcheck compute-sanitizer --tool memcheck --error-exitcode 4 build-gpu/tests/core/kernels/cuda/test_cuda

@@ -14,6 +14,7 @@
 #include "core/base/rng.h"
 #include "core/runtime/decoder.h"
 #include "core/runtime/synthetic_model.h"
+#include "tools/bench_decode.h"
 #include "tools/commands.h"
 #include "tools/memory_read.h"
 
@@ -21,53 +22,9 @@ namespace a48::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Test = DecodeTest;
 
 constexpr std::int64_t kReadBytes = std::int64_t{128} << 20;  // a measurement of the memory's rate
-
-/// One line of the table: `tokens` tokens after `depth` others, together (prefill) or one by one.
-struct Test {
-  int threads;
-  std::int64_t tokens, depth;
-  bool prefill;
-  std::vector<double> rates{};  // tokens/s of each repetition
-  std::vector<double> reads{};  // GB/s of memory beside each of them
-
-  std::string name() const {
-    std::string text = (prefill ? "pp" : "tg") + std::to_string(tokens);
-    return depth > 0 ? text + "@d" + std::to_string(depth) : text;
-  }
-};
-
-runtime::TokenInput random_token(const runtime::ModelInfo& info, std::int64_t position, bool wants_logits) {
-  const std::uint64_t bits = random_bits(stream_of("bench"), 0, static_cast<std::uint64_t>(position));
-  return {0, static_cast<std::int32_t>(bits % static_cast<std::uint64_t>(info.vocab_size)), wants_logits};
-}
-
-/// Tokens per second of one repetition.
-double measure(runtime::Decoder& model, const Test& test) {
-  model.start(1);
-  model.reserve(test.depth + test.tokens);
-  std::vector<runtime::TokenInput> prompt;
-  const auto feed_together = [&](std::int64_t begin, std::int64_t count) {
-    prompt.clear();
-    for (std::int64_t i = begin; i < begin + count; ++i)
-      prompt.push_back(random_token(model.info(), i, false));
-    prompt.back().wants_logits = true;
-    model.feed(prompt);
-  };
-  if (test.depth > 0) feed_together(0, test.depth);
-  model.reset_sparsity();
-  const auto begin = Clock::now();
-  if (test.prefill) {
-    feed_together(test.depth, test.tokens);
-  } else {
-    for (std::int64_t i = 0; i < test.tokens; ++i) {
-      const runtime::TokenInput token = random_token(model.info(), test.depth + i, true);
-      model.feed({&token, 1});
-    }
-  }
-  return static_cast<double>(test.tokens) / std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 /// What one decoded token reads, in bytes, by the shares that were multiplied.
 Json touched(const runtime::Decoder& model, const runtime::ForcedDensity& share, const Test& test) {
@@ -141,15 +98,6 @@ void print_line(const Json& result) {
   std::printf("\n");
 }
 
-std::vector<Test> tests_of(const BenchDecodeOptions& options) {
-  std::vector<Test> tests;
-  for (const int threads : options.threads)
-    for (const std::int64_t depth : options.depths)
-      for (const std::int64_t tokens : options.tokens)
-        tests.push_back({threads > 0 ? threads : physical_cores(), tokens, depth, options.prefill, {}});
-  return tests;
-}
-
 Json description(const runtime::Decoder& model, const BenchDecodeOptions& options) {
   const runtime::PackedModel& packed = model.packed();
   const runtime::CacheFormat& cache = model.cache().format();
@@ -168,20 +116,73 @@ Json description(const runtime::Decoder& model, const BenchDecodeOptions& option
 
 }  // namespace
 
+runtime::TokenInput random_token(const runtime::ModelInfo& info, std::int64_t position, bool wants_logits) {
+  const std::uint64_t bits = random_bits(stream_of("bench"), 0, static_cast<std::uint64_t>(position));
+  return {0, static_cast<std::int32_t>(bits % static_cast<std::uint64_t>(info.vocab_size)), wants_logits};
+}
+
+double tokens_per_second(runtime::LanguageModel& model, const DecodeTest& test) {
+  model.start(1);
+  model.reserve(test.depth + test.tokens);
+  std::vector<runtime::TokenInput> prompt;
+  const auto feed_together = [&](std::int64_t begin, std::int64_t count) {
+    prompt.clear();
+    for (std::int64_t i = begin; i < begin + count; ++i)
+      prompt.push_back(random_token(model.info(), i, false));
+    prompt.back().wants_logits = true;
+    model.feed(prompt);
+  };
+  if (test.depth > 0) feed_together(0, test.depth);
+  model.reset_sparsity();
+  const auto begin = Clock::now();
+  if (test.prefill) {
+    feed_together(test.depth, test.tokens);
+  } else {
+    for (std::int64_t i = 0; i < test.tokens; ++i) {
+      const runtime::TokenInput token = random_token(model.info(), test.depth + i, true);
+      model.feed({&token, 1});
+    }
+  }
+  return static_cast<double>(test.tokens) / std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+std::vector<DecodeTest> decode_tests(const BenchDecodeOptions& options) {
+  std::vector<DecodeTest> tests;
+  for (const int threads : options.threads)
+    for (const std::int64_t depth : options.depths)
+      for (const std::int64_t tokens : options.tokens)
+        tests.push_back({threads > 0 ? threads : physical_cores(), tokens, depth, options.prefill, {}});
+  return tests;
+}
+
+std::string DecodeTest::name() const {
+  std::string text = (prefill ? "pp" : "tg") + std::to_string(tokens);
+  return depth > 0 ? text + "@d" + std::to_string(depth) : text;
+}
+
+void check_fits(const DecodeTest& test, const runtime::PackedModel& packed) {
+  A48_CHECK(test.depth + test.tokens <= packed.model().max_position_embeddings, ErrorKind::config, "test ",
+            test.name(), " needs ", test.depth + test.tokens, " positions; the model's context has ",
+            packed.model().max_position_embeddings);
+}
+
+std::optional<runtime::CacheFormat> bench_cache(const BenchDecodeOptions& options,
+                                                const runtime::PackedModel& packed) {
+  if (options.kv_bits == 0) return std::nullopt;
+  runtime::CacheFormat format = packed.cache_format();
+  format.kv_bits = options.kv_bits;
+  format.q_bits = options.q_bits;
+  return format;
+}
+
 ExitCode run_bench_decode(const BenchDecodeOptions& options) {
+  if (options.gpu) return run_bench_device_decode(options);
   runtime::DecoderOptions decoder_options;
   decoder_options.forced = options.forced;
   runtime::PackedModel packed = runtime::PackedModel::open(options.model);
-  if (options.kv_bits > 0) {
-    decoder_options.cache = packed.cache_format();
-    decoder_options.cache->kv_bits = options.kv_bits;
-    decoder_options.cache->q_bits = options.q_bits;
-  }
-  std::vector<Test> tests = tests_of(options);
-  for (const Test& test : tests)
-    A48_CHECK(test.depth + test.tokens <= packed.model().max_position_embeddings, ErrorKind::config, "test ",
-              test.name(), " needs ", test.depth + test.tokens, " positions; the model's context has ",
-              packed.model().max_position_embeddings);
+  decoder_options.cache = bench_cache(options, packed);
+  std::vector<Test> tests = decode_tests(options);
+  for (const Test& test : tests) check_fits(test, packed);
   set_thread_count(*std::max_element(options.threads.begin(), options.threads.end()));
   runtime::Decoder model(std::move(packed), decoder_options);
 
@@ -193,7 +194,7 @@ ExitCode run_bench_decode(const BenchDecodeOptions& options) {
   for (int round = -1; round < options.reps; ++round) {
     for (Test& test : tests) {
       set_thread_count(test.threads);
-      const double rate = measure(model, test);
+      const double rate = tokens_per_second(model, test);
       if (round < 0) continue;
       test.rates.push_back(rate);
       if (memory) test.reads.push_back(memory->rate(kReadBytes));

@@ -7,7 +7,7 @@ namespace a48::tools {
 namespace {
 
 constexpr const char* kModelHelp = "a run, a checkpoint folder, or a packed file NAME.a48";
-constexpr const char* kDeviceHelp = "where the model computes; a GPU takes checkpoints";
+constexpr const char* kDeviceHelp = "where the model computes";
 constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;  // as in configurations
 constexpr double kMaxTemperature = 1000;
 

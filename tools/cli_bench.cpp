@@ -59,9 +59,14 @@ void add_bench_decode(CommandTree& tree, CLI::App* bench,
                      "force shares of the work, for random weights: up=U,down=D,out=O, 1 = nothing skipped "
                      "(default: what the activations give)")
         ->delimiter(',');
+  const auto device = add_device(command, "where the model computes; on a GPU nothing is skipped");
   command->add_flag("--json", options->json, "print one JSON object");
-  tree.on_parsed<BenchDecodeOptions>(command, run, options, [density](BenchDecodeOptions& read) {
+  tree.on_parsed<BenchDecodeOptions>(command, run, options, [density, device](BenchDecodeOptions& read) {
     if (!density->empty()) read.forced = density_of(*density);
+    read.gpu = is_gpu(*device);
+    A48_CHECK(
+        !read.gpu || !read.forced, ErrorKind::config,
+        "--density is of the CPU: on a GPU every weight is read; leave out one of --density and --device");
   });
 }
 

@@ -34,8 +34,7 @@ struct Serving {
 using ServingOpener = std::function<train::OpenedModel(const std::string& path, const Serving& serving)>;
 
 /// A packed file in the torch-free runtime: what a48-run hands in, and a48 for paths that are such a file.
-train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,
-                               std::optional<runtime::CacheFormat> cache = {});
+train::OpenedModel open_packed(const std::string& path, const Serving& serving);
 bool is_packed_file(const std::string& path);
 /// Of --kv-bits and --q-bits; 0 bits: unset.
 std::optional<runtime::CacheFormat> cache_format_of(int kv_bits, int q_bits);
@@ -144,6 +143,7 @@ struct BenchDecodeOptions {
   int reps = 5;
   int kv_bits = 0, q_bits = 16;  // 0 = as the file says
   std::optional<runtime::ForcedDensity> forced;
+  bool gpu = false;  // then without threads and forced densities
   bool json = false;
 };
 ExitCode run_bench_decode(const BenchDecodeOptions& options);

@@ -1,7 +1,9 @@
-// A packed file as what `eval` and `generate` work on. Next: core/runtime/packed_file.cpp, decoder.cpp.
+// A packed file as what `eval` and `generate` work on. Next: core/runtime/packed_file.cpp, decoder.cpp or, on
+// a GPU, device_decoder.cpp.
 #include <filesystem>
 
 #include "core/base/check.h"
+#include "core/runtime/device_decoder.h"
 #include "tools/commands.h"
 
 namespace a48::tools {
@@ -20,8 +22,8 @@ std::optional<runtime::CacheFormat> cache_format_of(int kv_bits, int q_bits) {
   return format;
 }
 
-train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mode> mode,
-                               std::optional<runtime::CacheFormat> cache) {
+train::OpenedModel open_packed(const std::string& path, const Serving& serving) {
+  if (serving.gpu) runtime::demand_device();
   runtime::PackedModel packed = runtime::PackedModel::open(path);
   train::OpenedModel opened;
   opened.config.model = packed.model();
@@ -30,12 +32,16 @@ train::OpenedModel open_packed(const std::string& path, std::optional<quant::Mod
   opened.tokenizer_model = packed.tokenizer_model();
 
   runtime::DecoderOptions options;
-  options.cache = cache;
-  if (mode) {
-    options.slots = quant::row_of(*mode).slots;
-    options.mode = quant::row_of(*mode).name;
+  options.cache = serving.cache;
+  if (serving.mode) {
+    options.slots = quant::row_of(*serving.mode).slots;
+    options.mode = quant::row_of(*serving.mode).name;
   }
-  opened.model = std::make_unique<runtime::Decoder>(std::move(packed), options);
+  if (serving.gpu) {
+    opened.model = std::make_unique<runtime::DeviceDecoder>(std::move(packed), options);
+  } else {
+    opened.model = std::make_unique<runtime::Decoder>(std::move(packed), options);
+  }
   return opened;
 }
 

@@ -38,8 +38,7 @@ Commands torch_free_commands() {
 train::OpenedModel open_packed_only(const std::string& path, const Serving& serving) {
   A48_CHECK(is_packed_file(path), ErrorKind::bad_input, path,
             ": not a packed model (a file NAME.a48); `a48 export RUN --out model.a48` makes one");
-  A48_CHECK(!serving.gpu, ErrorKind::config, path, ": packed models compute on the CPU; leave out --device");
-  return open_packed(path, serving.mode, serving.cache);
+  return open_packed(path, serving);
 }
 
 int run_program(const std::string& name, const std::vector<std::string>& arguments,

@@ -60,45 +60,48 @@ A48_INLINE constexpr std::int64_t cache_code_bytes(int bits, std::int64_t head_d
   return bits * ((head_dim + 7) / 8);
 }
 
-A48_INLINE int cache_code_at(int bits, const std::uint8_t* stored, std::int64_t head_dim,
-                             std::int64_t channel) {
+/// Where a code lies: its low bits in one byte of the head's, the others, if any, in a second one.
+struct CachePlace {
+  std::int32_t low_byte, high_byte;
+  std::int32_t low_shift, high_shift;
+  std::int32_t low_bits, high_bits;  // how many
+};
+
+A48_INLINE CachePlace cache_place(int bits, std::int64_t head_dim, std::int64_t channel) {
   const std::int64_t block = channel / kCacheBlock;
-  const std::uint8_t* at = stored + cache_code_bytes(bits, block * kCacheBlock);
+  const int inside = static_cast<int>(channel % kCacheBlock);
+  const int begin = static_cast<int>(cache_code_bytes(bits, block * kCacheBlock));
   if ((block + 1) * kCacheBlock > head_dim) {
-    const std::int64_t inside = channel % kCacheBlock;
-    at += bits * (inside / 8);
-    std::uint32_t word = 0;
-    for (int i = 0; i < bits; ++i) word |= std::uint32_t{at[i]} << 8 * i;
-    return static_cast<int>(word >> bits * (inside % 8)) & cache_max_code(bits);
+    const int bit = bits * (inside % 8), byte = begin + bits * (inside / 8) + bit / 8, shift = bit % 8;
+    const int low_bits = bits < 8 - shift ? bits : 8 - shift;
+    return {byte, low_bits < bits ? byte + 1 : byte, shift, 0, low_bits, bits - low_bits};
   }
-  const int p = cache_byte_of(static_cast<int>(channel % kCacheBlock));
-  if (bits == 4) return at[p % 32] >> 4 * (p / 32) & 15;
-  return (at[p % 16] >> 2 * (p / 16) & 3) | (at[16 + p / 8] >> p % 8 & 1) << 2;
+  const int p = cache_byte_of(inside);
+  if (bits == 4) return {begin + p % 32, begin + p % 32, 4 * (p / 32), 0, 4, 0};
+  return {begin + p % 16, begin + 16 + p / 8, 2 * (p / 16), p % 8, 2, 1};
 }
 
-/// Into bytes that are 0 so far.
+A48_INLINE int cache_code_at(const CachePlace& place, const std::uint8_t* stored) {
+  const int low = stored[place.low_byte] >> place.low_shift & ((1 << place.low_bits) - 1);
+  const int high = stored[place.high_byte] >> place.high_shift & ((1 << place.high_bits) - 1);
+  return low | high << place.low_bits;
+}
+A48_INLINE int cache_code_at(int bits, const std::uint8_t* stored, std::int64_t head_dim,
+                             std::int64_t channel) {
+  return cache_code_at(cache_place(bits, head_dim, channel), stored);
+}
+
+/// Into bytes that are 0 so far: visit(byte, bits to set) for each of its parts.
+template <typename Visit>
+A48_INLINE void for_each_part(const CachePlace& place, int code, Visit visit) {
+  visit(place.low_byte, (code & ((1 << place.low_bits) - 1)) << place.low_shift);
+  if (place.high_bits > 0) visit(place.high_byte, code >> place.low_bits << place.high_shift);
+}
 A48_INLINE void put_cache_code(int bits, std::uint8_t* stored, std::int64_t head_dim, std::int64_t channel,
                                int code) {
-  const std::int64_t block = channel / kCacheBlock;
-  std::uint8_t* at = stored + cache_code_bytes(bits, block * kCacheBlock);
-  const auto add = [&](std::int64_t byte, int value) {
-    at[byte] = static_cast<std::uint8_t>(at[byte] | value);
-  };
-  if ((block + 1) * kCacheBlock > head_dim) {
-    const std::int64_t inside = channel % kCacheBlock;
-    for (int i = 0; i < bits; ++i) {
-      const std::int64_t bit = bits * (inside % 8) + i;
-      add(bits * (inside / 8) + bit / 8, (code >> i & 1) << bit % 8);
-    }
-    return;
-  }
-  const int p = cache_byte_of(static_cast<int>(channel % kCacheBlock));
-  if (bits == 4) {
-    add(p % 32, code << 4 * (p / 32));
-  } else {
-    add(p % 16, (code & 3) << 2 * (p / 16));
-    add(16 + p / 8, (code >> 2) << p % 8);
-  }
+  for_each_part(cache_place(bits, head_dim, channel), code, [stored](int byte, int value) {
+    stored[byte] = static_cast<std::uint8_t>(stored[byte] | value);
+  });
 }
 
 // A head's chunk of 256 positions: the rows of the keys, then those of the values. At 4 and 3 bits the codes

@@ -11,27 +11,8 @@
 namespace a48::runtime {
 namespace {
 
-/// Rows that go through the blocks at a time: enough to pay for unpacking the weights, few enough to bound
-/// the buffers.
-constexpr std::int64_t kBlockRows = 512;
-
 std::int64_t widest(const config::Model& model) {
   return std::max(model.hidden_size, model.intermediate_size);
-}
-
-void check_slots(const quant::Slots& slots, const std::string& source, const std::string& mode) {
-  const bool quantized = slots.qkv != quant::Scheme::fp && slots.o != quant::Scheme::fp &&
-                         slots.gate_up != quant::Scheme::fp && slots.down != quant::Scheme::fp;
-  A48_CHECK(
-      slots.ternary_weights && quantized, ErrorKind::config, source, ": mode ", mode,
-      " has floating-point inputs or weights, which a packed model does not; allowed: a8, a4.8, a4.8-fp4");
-}
-
-/// NaN or infinity times 0 is NaN, which stays in the sum.
-bool all_finite(const float* x, std::int64_t n) {
-  float sum = 0.0f;
-  for (std::int64_t i = 0; i < n; ++i) sum += x[i] * 0.0f;
-  return sum == 0.0f;
 }
 
 void count_zeros(const QuantizedInput& input, ZeroCount& zeros) {
@@ -43,10 +24,6 @@ void count_closed(Rows<const float> gate, bool relu2, ZeroCount& closed) {
   const float* end = gate.data + gate.rows * gate.cols;
   closed.add(std::count_if(gate.data, end, [relu2](float z) { return relu2 ? !(z > 0.0f) : z == 0.0f; }),
              gate.rows * gate.cols);
-}
-
-CacheShape cache_shape(const config::Model& model) {
-  return {model.num_hidden_layers, model.num_attention_heads, model.kv_heads(), model.head_dim()};
 }
 
 }  // namespace
@@ -85,26 +62,12 @@ struct Decoder::Forced {
 Decoder::Decoder(PackedModel model, const DecoderOptions& options)
     : model_(std::move(model)),
       options_(options),
-      slots_(options.slots.value_or(model_.slots())),
+      serving_(serving_of(model_, options)),
       rope_(kernels::build_rope_table(model_.model().max_position_embeddings, model_.model().head_dim(),
                                       model_.model().rope_theta)),
-      cache_(cache_shape(model_.model()), options.cache.value_or(model_.cache_format())),
+      cache_(serving_.cache_shape, serving_.cache),
       scratch_(widest(model_.model())) {
   const config::Model& shape = model_.model();
-  info_.vocab_size = shape.vocab_size;
-  info_.max_positions = shape.max_position_embeddings;
-  info_.sequence_length =
-      model_.sequence_length() > 0 ? model_.sequence_length() : shape.max_position_embeddings;
-  info_.bos_id = shape.bos_token_id;
-  info_.eos_id = shape.eos_token_id;
-  info_.non_embedding_parameters = config::non_embedding_parameters(shape);
-  info_.mode = options.slots ? options.mode : model_.mode();
-  info_.source = model_.source();
-  check_slots(slots_, info_.source, info_.mode);
-  qkv_slot_ = {slots_.qkv, 1.0};
-  o_slot_ = {slots_.o, slots_.topk_keep_o};
-  gate_up_slot_ = {slots_.gate_up, 1.0};
-  down_slot_ = {slots_.down, 1.0};
   if (options.forced) forced_ = std::make_unique<Forced>(*options.forced, shape);
   make_room(1);
 }
@@ -137,25 +100,9 @@ Rows<float> Decoder::rows_of(Buffer<float>& buffer, std::int64_t width) {
   return {buffer.data(), rows_, width};
 }
 
-void Decoder::check(std::span<const TokenInput> tokens) {
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const TokenInput& token = tokens[i];
-    A48_ASSERT(token.sequence >= 0 && token.sequence < cache_.sequences(), token.sequence, "of",
-               cache_.sequences());
-    A48_CHECK(token.id >= 0 && token.id < info_.vocab_size, ErrorKind::bad_input, info_.source, ": token id ",
-              token.id, "; allowed: 0 to ", info_.vocab_size - 1);
-  }
-  for (std::int32_t s = 0; s < cache_.sequences(); ++s) {
-    const auto more = std::count_if(tokens.begin(), tokens.end(),
-                                    [s](const TokenInput& token) { return token.sequence == s; });
-    A48_CHECK(cache_.length(s) + more <= info_.max_positions, ErrorKind::bad_input, info_.source,
-              ": sequence ", s, " is longer than the model's context of ", info_.max_positions, " tokens");
-  }
-}
-
 Rows<const float> Decoder::feed(std::span<const TokenInput> tokens) {
-  check(tokens);
-  const std::int64_t vocabulary = info_.vocab_size;
+  check_tokens(info(), tokens, cache_.lengths());
+  const std::int64_t vocabulary = info().vocab_size;
   const std::int64_t wanted =
       std::count_if(tokens.begin(), tokens.end(), [](const TokenInput& token) { return token.wants_logits; });
   if (logits_.size() < wanted * vocabulary) {
@@ -215,7 +162,7 @@ void Decoder::attention(std::int64_t layer) {
   const Rows<float> x = rows_of(x_, width), o = rows_of(o_, width);
   const Rows<float> q = rows_of(q_, width), k = rows_of(k_, kv_width), v = rows_of(v_, kv_width);
 
-  quantize(hidden_input_, x, w.input_layernorm, qkv_slot_, layer, "self_attn.q_proj");
+  quantize(hidden_input_, x, w.input_layernorm, serving_.qkv, layer, "self_attn.q_proj");
   count_zeros(hidden_input_, counts_.qkv);
   if (one_token()) {
     multiply_token(hidden_input_, {&w.q, &w.k, &w.v}, {q.data, k.data, v.data});
@@ -230,7 +177,7 @@ void Decoder::attention(std::int64_t layer) {
   kernels::rope_rows({k, k, position_.data(), m.kv_heads(), m.head_dim(), cos, sin});
   cache_.attend(layer, q, k, v, o);
 
-  quantize(hidden_input_, o, w.attn_sub_norm, o_slot_, layer, "self_attn.o_proj");
+  quantize(hidden_input_, o, w.attn_sub_norm, serving_.o, layer, "self_attn.o_proj");
   if (forced_ && one_token()) Forced::put(forced_->out, hidden_input_);
   multiply_columns(hidden_input_, w.o, q, counts_.out);
   add(x, q);
@@ -245,7 +192,7 @@ void Decoder::feed_forward(std::int64_t layer) {
   const Rows<float> x = rows_of(x_, width), normed = rows_of(normed_, width);
   const Rows<float> gate = rows_of(gate_, inner), up = rows_of(up_, inner), f = rows_of(f_, inner);
 
-  quantize(hidden_input_, x, w.post_attention_layernorm, gate_up_slot_, layer, "mlp.gate_proj");
+  quantize(hidden_input_, x, w.post_attention_layernorm, serving_.gate_up, layer, "mlp.gate_proj");
   count_zeros(hidden_input_, counts_.gate);
   if (one_token()) {
     multiply_token(hidden_input_, {&w.gate}, {gate.data});
@@ -263,7 +210,7 @@ void Decoder::feed_forward(std::int64_t layer) {
   }
   kernels::glu_rows({relu2 ? kernels::GluKind::relu2 : kernels::GluKind::silu, gate, up, f});
 
-  quantize(inner_input_, f, w.ffn_sub_norm, down_slot_, layer, "mlp.down_proj");
+  quantize(inner_input_, f, w.ffn_sub_norm, serving_.down, layer, "mlp.down_proj");
   if (forced_ && one_token()) Forced::put(forced_->down, inner_input_);
   multiply_columns(inner_input_, w.down, normed, counts_.down);
   add(x, normed);
@@ -276,7 +223,7 @@ void Decoder::norm(Rows<const float> x, const float* gain, Rows<float> y) {
 void Decoder::quantize(QuantizedInput& input, Rows<const float> x, const float* gain, const InputSlot& slot,
                        std::int64_t layer, const char* linear) {
   const std::int64_t bad = input.quantize_normed(x, gain, model_.model().rms_norm_eps, slot);
-  if (bad >= 0) fail_non_finite(bad, concat("model.layers.", layer, ".", linear, " input"));
+  if (bad >= 0) fail_non_finite(bad, linear_input(layer, linear));
 }
 
 void Decoder::multiply_columns(const QuantizedInput& input, const kernels::TernaryMatrix& matrix,
@@ -295,10 +242,8 @@ void Decoder::add(Rows<float> x, Rows<const float> y) {
 }
 
 void Decoder::fail_non_finite(std::int64_t row, const std::string& where) const {
-  fail(ErrorKind::not_finite, info_.source, ": NaN or infinity at ", where, " (sequence ",
-       tokens_[static_cast<std::size_t>(row)].sequence, ", position ",
-       position_[static_cast<std::size_t>(row)], ") in mode ", info_.mode,
-       "; the weights are damaged or training diverged: take an earlier checkpoint");
+  const auto r = static_cast<std::size_t>(row);
+  runtime::fail_non_finite(info(), where, {tokens_[r].sequence, position_[r]});
 }
 
 }  // namespace a48::runtime

@@ -4,41 +4,23 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/base/buffer.h"
 #include "core/kernels/rope_table.h"
-#include "core/runtime/kv_cache.h"
-#include "core/runtime/linear.h"
-#include "core/runtime/model.h"
-#include "core/runtime/packed_file.h"
+#include "core/runtime/serving.h"
 #include "core/runtime/sparsity.h"
 
 namespace a48::runtime {
-
-/// Shares of work that a benchmark sets by force, in place of what the model's own activations give: open
-/// gates, non-zero inputs of down and of o. 1 = nothing is skipped. The text that comes out has no meaning.
-struct ForcedDensity {
-  double up = 1.0, down = 1.0, out = 1.0;
-};
-
-struct DecoderOptions {
-  std::optional<quant::Slots> slots;  // other input quantizers than the file names
-  std::string mode;                   // their name, for messages
-  std::optional<CacheFormat> cache;   // other than the file's
-  bool skip_zeros = true;             // false: one token is multiplied as several are, with nothing left out
-  std::optional<ForcedDensity> forced;
-};
 
 class Decoder : public LanguageModel {
  public:
   explicit Decoder(PackedModel model, const DecoderOptions& options = {});
   ~Decoder() override;
 
-  const ModelInfo& info() const override { return info_; }
+  const ModelInfo& info() const override { return serving_.info; }
   void start(std::int32_t sequences) override { cache_.start(sequences); }
   void reserve(std::int64_t positions) override { cache_.reserve(positions); }
   Rows<const float> feed(std::span<const TokenInput> tokens) override;
@@ -56,7 +38,6 @@ class Decoder : public LanguageModel {
 
   void make_room(std::int64_t rows);
   Rows<float> rows_of(Buffer<float>& buffer, std::int64_t width);
-  void check(std::span<const TokenInput> tokens);
   void run_block(std::span<const TokenInput> tokens);
   void attention(std::int64_t layer);
   void feed_forward(std::int64_t layer);
@@ -71,9 +52,7 @@ class Decoder : public LanguageModel {
 
   PackedModel model_;
   DecoderOptions options_;
-  ModelInfo info_;
-  quant::Slots slots_;
-  InputSlot qkv_slot_, o_slot_, gate_up_slot_, down_slot_;
+  ServingPlan serving_;
   kernels::RopeTable rope_;
   KvCache cache_;
   SparsityCounts counts_;

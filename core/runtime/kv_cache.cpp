@@ -17,11 +17,6 @@ std::int64_t chunks_for(std::int64_t positions) {
   return (positions + quant::kCacheChunk - 1) / quant::kCacheChunk;
 }
 
-kernels::CacheLayout layout_of(const CacheShape& shape, const CacheFormat& format) {
-  const bool apart = format.kv_bits == 3 && format.bos_bits != 3;
-  return {format.kv_bits, apart ? format.bos_bits : 0, shape.kv_heads, shape.head_dim};
-}
-
 }  // namespace
 
 void check_cache_format(const CacheFormat& format) {
@@ -38,8 +33,27 @@ void check_cache_format(const CacheFormat& format) {
             " with kv_bits ", format.kv_bits, "; queries of 8 or 4 bits need kv_bits 4 or 3");
 }
 
+kernels::CacheLayout cache_layout(const CacheShape& shape, const CacheFormat& format) {
+  const bool apart = format.kv_bits == 3 && format.bos_bits != 3;
+  return {format.kv_bits, apart ? format.bos_bits : 0, shape.kv_heads, shape.head_dim};
+}
+
+std::int64_t cache_bytes_per_token(const CacheShape& shape, const CacheFormat& format) {
+  return shape.layers * 2 * shape.kv_heads * quant::cache_row_bytes(format.kv_bits, shape.head_dim);
+}
+
+void fail_cache_row(std::uint8_t status, const CacheFormat& format, std::int64_t layer, std::int64_t sequence,
+                    std::int64_t position) {
+  const char* const what =
+      status == kernels::kKeyNonFinite ? "key" : (status == kernels::kValueNonFinite ? "value" : "query");
+  fail(ErrorKind::not_finite, "layer ", layer, ", sequence ", sequence, ", position ", position, ": a ", what,
+       " is not finite",
+       format.kv_bits == 32 ? "" : ", or its magnitude is 65520 or more, above what fp16 holds",
+       "; the model or its input is damaged", format.kv_bits == 32 ? "" : ", or needs kv_bits 32");
+}
+
 KvCache::KvCache(const CacheShape& shape, const CacheFormat& format)
-    : shape_(shape), format_(format), layout_(layout_of(shape, format)) {
+    : shape_(shape), format_(format), layout_(cache_layout(shape, format)) {
   check_cache_format(format);
   layer_bytes_ = 2 * shape.kv_heads * kernels::stream_bytes(layout_);
   first_bytes_ = 2 * shape.kv_heads * kernels::first_stream_bytes(layout_);
@@ -127,21 +141,11 @@ void KvCache::attend(std::int64_t layer, Rows<const float> q, Rows<const float> 
   status_.assign(rows, kernels::kRowFinite);
   kernels::store_cache_rows({layout_, format_.q_bits, q, k, v, views_.data(), status_.data()});
   for (std::size_t r = 0; r < rows; ++r) {
-    if (status_[r] == kernels::kRowFinite) continue;
-    const char* const what = status_[r] == kernels::kKeyNonFinite
-                                 ? "key"
-                                 : (status_[r] == kernels::kValueNonFinite ? "value" : "query");
-    fail(ErrorKind::not_finite, "layer ", layer, ", sequence ", row_sequence_[r], ", position ",
-         row_position_[r], ": a ", what, " is not finite",
-         format_.kv_bits == 32 ? "" : ", or its magnitude is 65520 or more, above what fp16 holds",
-         "; the model or its input is damaged", format_.kv_bits == 32 ? "" : ", or needs kv_bits 32");
+    if (status_[r] != kernels::kRowFinite)
+      fail_cache_row(status_[r], format_, layer, row_sequence_[r], row_position_[r]);
   }
   kernels::attention_cache_rows(
       {layout_, format_.q_bits, shape_.heads, q, views_.data(), y, scratch_.data(), scratch_.size()});
-}
-
-std::int64_t KvCache::bytes_per_token() const {
-  return shape_.layers * 2 * shape_.kv_heads * quant::cache_row_bytes(format_.kv_bits, shape_.head_dim);
 }
 
 std::int64_t KvCache::bytes() const {

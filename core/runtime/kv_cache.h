@@ -25,6 +25,12 @@ void check_cache_format(const CacheFormat& format);
 struct CacheShape {
   std::int64_t layers, heads, kv_heads, head_dim;
 };
+kernels::CacheLayout cache_layout(const CacheShape& shape, const CacheFormat& format);
+/// 2·kv_heads·(b·⌈hd/8⌉ + 2) bytes a layer at 3 and 4 bits, 2·kv_heads·hd·(b/8) at 16 and 32.
+std::int64_t cache_bytes_per_token(const CacheShape& shape, const CacheFormat& format);
+/// Of a row that store_cache_rows found not finite: `status` says which part. Error(not_finite).
+[[noreturn]] void fail_cache_row(std::uint8_t status, const CacheFormat& format, std::int64_t layer,
+                                 std::int64_t sequence, std::int64_t position);
 
 class KvCache {
  public:
@@ -35,6 +41,7 @@ class KvCache {
   /// Room for `positions` of each sequence, so that nothing is allocated until then.
   void reserve(std::int64_t positions);
   std::int64_t length(std::int32_t sequence) const { return lengths_[static_cast<std::size_t>(sequence)]; }
+  std::span<const std::int64_t> lengths() const { return lengths_; }
   std::int32_t sequences() const { return static_cast<std::int32_t>(lengths_.size()); }
   const CacheFormat& format() const { return format_; }
 
@@ -46,8 +53,7 @@ class KvCache {
   void attend(std::int64_t layer, Rows<const float> q, Rows<const float> k, Rows<const float> v,
               Rows<float> y);
 
-  /// 2·kv_heads·(b·⌈hd/8⌉ + 2) bytes a layer at 3 and 4 bits, 2·kv_heads·hd·(b/8) at 16 and 32.
-  std::int64_t bytes_per_token() const;
+  std::int64_t bytes_per_token() const { return cache_bytes_per_token(shape_, format_); }
   /// Of the storage now held.
   std::int64_t bytes() const;
 

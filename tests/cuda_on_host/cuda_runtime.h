@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -177,6 +178,12 @@ T atomicAdd(T* address, T value) {
   *address = static_cast<T>(old + value);
   return old;
 }
+template <typename T>
+T atomicOr(T* address, T bits) {
+  const T old = *address;
+  *address = old | bits;
+  return old;
+}
 
 // --- Runtime
 
@@ -197,18 +204,50 @@ struct cudaLaunchConfig_t {
 // Memory of the "device": poisoned, with guards on both sides that each launch and copy looks at.
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 cudaError_t cudaFree(void* memory);
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
+cudaError_t cudaFreeHost(void* memory);
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStream_t stream);
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* count);
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor;
+};
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+
+// Streams do their work at once, in order of the calls. While one is captured, its work is taken down
+// instead: a graph is a list of it, with the arguments as they were.
+constexpr unsigned cudaStreamNonBlocking = 1;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
+struct CapturedWork;
+using cudaGraph_t = CapturedWork*;
+using cudaGraphExec_t = CapturedWork*;
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+
+using cudaEvent_t = std::chrono::steady_clock::time_point*;
+cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 
 namespace a48::cuda_on_host {
 cudaError_t allow_shared(const void* kernel, int bytes);
-/// Checks the limits of a launch, runs it and looks at the guards.
-cudaError_t launch(const void* kernel, const cudaLaunchConfig_t& config, const std::function<void()>& body);
+/// Checks the limits of a launch, runs it and looks at the guards; or takes it down. `body` holds its
+/// arguments.
+cudaError_t launch(const void* kernel, const cudaLaunchConfig_t& config, std::function<void()> body);
 }  // namespace a48::cuda_on_host
 
 template <typename Kernel>
@@ -222,6 +261,6 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   // Each parameter is converted once, and every thread has its own copy.
   return [&](Parameters... parameters) {
     return a48::cuda_on_host::launch(reinterpret_cast<const void*>(kernel), *config,
-                                     [&] { kernel(parameters...); });
+                                     [=] { kernel(parameters...); });
   }(arguments...);
 }

@@ -1,8 +1,10 @@
-// The calls of the CUDA runtime that our host code makes: memory with guards, and launches (machine.h).
+// The calls of the CUDA runtime that our host code makes: memory with guards, launches (machine.h), and
+// graphs as lists of what was put on a stream.
 #include <cuda_runtime.h>
 
 #include <map>
 #include <new>
+#include <vector>
 
 #include "core/base/check.h"
 
@@ -10,8 +12,22 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
+struct CapturedWork {
+  std::vector<std::function<cudaError_t()>> steps;
+};
+
 namespace a48::cuda_on_host {
 namespace {
+
+cudaStream_t captured_stream = nullptr;  // none
+CapturedWork* captured = nullptr;
+
+/// Does the work of a stream, or takes it down.
+cudaError_t put(cudaStream_t stream, std::function<cudaError_t()> step) {
+  if (captured == nullptr || stream != captured_stream) return step();
+  captured->steps.push_back(std::move(step));
+  return cudaSuccess;
+}
 
 constexpr std::size_t kGuard = 256;  // also the alignment, as cudaMalloc's
 
@@ -54,7 +70,7 @@ cudaError_t allow_shared(const void* kernel, int bytes) {
   return cudaSuccess;
 }
 
-cudaError_t launch(const void* kernel, const cudaLaunchConfig_t& config, const std::function<void()>& body) {
+cudaError_t launch(const void* kernel, const cudaLaunchConfig_t& config, std::function<void()> body) {
   constexpr unsigned kMostBlocksYZ = 65535;
   const dim3 grid = config.gridDim, block = config.blockDim;
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
@@ -64,9 +80,11 @@ cudaError_t launch(const void* kernel, const cudaLaunchConfig_t& config, const s
       grid.x > 0x7fffffffu || grid.y > kMostBlocksYZ || grid.z > kMostBlocksYZ ||
       config.dynamicSmemBytes > most_shared)
     return cudaErrorInvalidValue;
-  run_grid(grid, block, config.dynamicSmemBytes, body);
-  check_guards();
-  return cudaSuccess;
+  return put(config.stream, [grid, block, shared = config.dynamicSmemBytes, run = std::move(body)] {
+    run_grid(grid, block, shared, run);
+    check_guards();
+    return cudaSuccess;
+  });
 }
 
 }  // namespace a48::cuda_on_host
@@ -95,15 +113,29 @@ cudaError_t cudaFree(void* memory) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
-  a48::cuda_on_host::check_guards();
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return cudaMalloc(memory, bytes); }
+cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *free = *total = std::size_t{1} << 34;
   return cudaSuccess;
 }
 
-cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStream_t) {
-  std::memset(memory, byte, bytes);
-  return cudaSuccess;
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return a48::cuda_on_host::put(stream, [=] {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+    a48::cuda_on_host::check_guards();
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStream_t stream) {
+  return a48::cuda_on_host::put(stream, [=] {
+    std::memset(memory, byte, bytes);
+    a48::cuda_on_host::check_guards();
+    return cudaSuccess;
+  });
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -112,5 +144,71 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"the CPU, one fiber a thread", 8, 0};
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new char;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete static_cast<char*>(stream);
+  return cudaSuccess;
+}
+
+// A wait during a capture is an error, as on a GPU.
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  using namespace a48::cuda_on_host;
+  return captured != nullptr && stream == captured_stream ? cudaErrorInvalidValue : cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  using namespace a48::cuda_on_host;
+  if (captured != nullptr || stream == nullptr) return cudaErrorInvalidValue;
+  captured = new CapturedWork;
+  captured_stream = stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = std::exchange(a48::cuda_on_host::captured, nullptr);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new CapturedWork(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  for (const auto& step : executable->steps)
+    if (const cudaError_t error = step(); error != cudaSuccess) return error;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new std::chrono::steady_clock::time_point;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  *event = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(*end - *begin).count();
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
   return cudaSuccess;
 }

@@ -27,6 +27,17 @@ std::string unlike_error(const Run& run, ErrorKind kind, std::initializer_list<s
   return "no error";
 }
 
+/// What `run` fails with; "no error" when it does not.
+template <typename Run>
+std::string error_of(const Run& run) {
+  try {
+    run();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
 }  // namespace a48::test
 
 #define CHECK_ERROR(expression, kind, ...) \

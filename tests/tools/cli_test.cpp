@@ -174,6 +174,9 @@ TEST_CASE("numbers: what is none, not finite or too large is refused with what i
   CHECK(holds(generate_error("--threads", "99999999999"), "allowed: 0 (physical cores) … 4096"));
   CHECK(holds(generate_error("--threads", ""), "--threads \"\" is not an integer"));
   CHECK(holds(error_of({"bench", "decode", "m", "--depth", "0,x"}), "--depth \"x\" is not an integer"));
+  CHECK(parse({"bench", "decode", "m", "--device", "cuda"}).bench_decode->gpu);
+  CHECK(holds(error_of({"bench", "decode", "m", "--device", "cuda", "--density", "up=0.5"}),
+              "on a GPU every weight is read"));
   CHECK(
       holds(error_of({"eval", "m", "--text", "t", "--pieces", "10x"}), "--pieces \"10x\" is not an integer"));
   CHECK(holds(error_of({"prepare", "--out", "d", "--val-fraction", "0.6", "a"}), "allowed: 0 (none) … 0.5"));

@@ -74,14 +74,14 @@ class PackedProgram(unittest.TestCase):
 
     def test_devices(self):
         text = ["--text", self.root / "held.txt", "--device"]
-        for program in (A48, A48_RUN):
-            refused = call(program, "eval", self.packed, *text, "cuda", status=2)
-            self.assertIn("packed models compute on the CPU", refused.stderr)
         self.assertIn("--kv-bits", call(A48, "eval", self.root / "run", *text, "cuda", "--kv-bits", 4, status=2).stderr)
-        for command in (["eval", self.root / "run", *text, "cuda"],
-                        ["generate", self.root / "run", "--prompt", "The", "--device", "cuda", "--max-tokens", 1]):
-            with self.subTest(command=command[0]):
-                done = subprocess.run([A48, *map(str, command)], capture_output=True, text=True, check=False)
+        prompt = ["--prompt", "The", "--max-tokens", 1, "--device", "cuda"]
+        for command in ([A48, "eval", self.root / "run", *text, "cuda"], [A48, "generate", self.root / "run", *prompt],
+                        [A48, "eval", self.packed, *text, "cuda"], [A48_RUN, "eval", self.packed, *text, "cuda"],
+                        [A48_RUN, "generate", self.packed, *prompt],
+                        [A48_RUN, "bench", "decode", self.packed, "--device", "cuda", "--tokens", 2, "--reps", 1]):
+            with self.subTest(command=command[:2]):
+                done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
                 self.assertIn(done.returncode, (0, 7))  # with a GPU, or without
                 if done.returncode == 7:
                     self.assertIn("--device cuda: this", done.stderr)

@@ -17,7 +17,7 @@ namespace a48::tools {
 namespace {
 
 const ServingOpener kOpen = [](const std::string& path, const Serving& serving) {
-  return open_packed(path, serving.mode, serving.cache);
+  return open_packed(path, serving);
 };
 
 void put_model(const Path& path, std::int64_t vocab_size, const std::string& kind, const std::string& model) {

@@ -24,5 +24,12 @@ EntryFunction<RmsNormBackwardArgs> rms_norm_backward_rows;
 EntryFunction<GluArgs> glu_rows;
 EntryFunction<GluBackwardArgs> glu_backward_rows;
 EntryFunction<RopeArgs> rope_rows;
+EntryFunction<WidenArgs> widen_rows;
+EntryFunction<AddArgs> add_rows;
+EntryFunction<StoreCacheArgs> store_cache_rows;
+EntryFunction<AttentionCacheArgs> attention_cache_rows;
+EntryFunction<HeadArgs> packed_head_rows;
+EntryFunction<ReadArgs> read_bytes;
+EntryFunction<NothingArgs> do_nothing;
 
 }  // namespace a48::kernels::cuda

@@ -47,6 +47,7 @@ struct Parameters {
   std::int64_t inputs;
   Scales scales;
   float* y;
+  bool accumulate;
 };
 
 __global__ void __launch_bounds__(kThreads) gemv_kernel(Parameters p) {
@@ -83,8 +84,11 @@ __global__ void __launch_bounds__(kThreads) gemv_kernel(Parameters p) {
 #pragma unroll
   for (int i = 0; i < kWarpOutputs; ++i) {
     const int sum = __reduce_add_sync(kAllLanes, sums[i].total());
-    if (lane_of_warp() == 0 && first + i < p.words.rows)
-      p.y[first + i] = quant::epilogue(sum - *p.code_sum, *p.step, p.scales.of(first + i));
+    if (lane_of_warp() == 0 && first + i < p.words.rows) {
+      float& y = p.y[first + i];
+      const float product = quant::epilogue(sum - *p.code_sum, *p.step, p.scales.of(first + i));
+      y = p.accumulate ? y + product : product;
+    }
   }
 }
 
@@ -102,7 +106,7 @@ void gemv_ternary(const GemvArgs& args, Stream stream) {
   const std::int64_t groups =
       (weight.inputs + kWarpThreads * kChunkInputs - 1) / (kWarpThreads * kChunkInputs);
   const Parameters parameters{args.codes,    args.step,         args.code_sum, weight.words,
-                              weight.inputs, scales_of(weight), args.y};
+                              weight.inputs, scales_of(weight), args.y,        args.accumulate};
   launch("gemv_ternary", stream,
          {(weight.outputs + kBlockOutputs - 1) / kBlockOutputs, 1, kThreads,
           static_cast<std::size_t>(groups * kGroupBytes)},

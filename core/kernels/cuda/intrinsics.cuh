@@ -17,6 +17,13 @@ __device__ __forceinline__ int dp4a_u8_s8(std::uint32_t a, std::uint32_t b, int 
   return d;
 }
 
+/// The same, both signed.
+__device__ __forceinline__ int dp4a_s8_s8(std::uint32_t a, std::uint32_t b, int c) {
+  int d;
+  asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
 /// d += A·B for A [16, 32] and B [32, 8] of int8, d [16, 8] of int32, spread over the warp. With group =
 /// lane / 4 and t = lane % 4, byte i of
 ///   a[0] = A[group, 4t + i]   a[1] = A[group + 8, 4t + i]   a[2], a[3]: the same 16 columns on
@@ -70,6 +77,11 @@ inline int byte_of(const std::uint32_t* registers, int i) {  // signed; i counts
 
 inline int dp4a_u8_s8(std::uint32_t a, std::uint32_t b, int c) {
   for (int i = 0; i < 4; ++i) c += (byte_of(&a, i) & 0xff) * byte_of(&b, i);
+  return c;
+}
+
+inline int dp4a_s8_s8(std::uint32_t a, std::uint32_t b, int c) {
+  for (int i = 0; i < 4; ++i) c += byte_of(&a, i) * byte_of(&b, i);
   return c;
 }
 

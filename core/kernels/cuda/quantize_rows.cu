@@ -6,6 +6,7 @@
 #include "core/kernels/cuda/entries.h"
 #include "core/kernels/cuda/launch.cuh"
 #include "core/kernels/cuda/row_in_shared.cuh"
+#include "core/quant/glu.h"
 #include "core/quant/math.h"
 
 namespace a48::kernels::cuda {
@@ -24,8 +25,9 @@ constexpr std::size_t kScratchBytes = (sizeof(Scratch) + 15) / 16 * 16;
 
 template <typename T>
 struct Parameters {
-  const T* x;
-  std::int64_t x_stride;
+  const T *x, *up;
+  std::int64_t x_stride, up_stride;
+  GluKind glu;
   const float* gain;
   double eps;
   SchemeRow scheme;
@@ -36,8 +38,28 @@ struct Parameters {
   std::int32_t* code_sum;
   std::uint8_t* status;
   float* inverse_rms;
-  bool aligned;  // rows of x and gain start at multiples of four elements
+  Counter *zeros, *closed;
+  bool aligned;  // rows of x, up and gain start at multiples of four elements
 };
+
+/// act(x) ⊙ up in place, where there is an up.
+template <typename T>
+__device__ void multiply_gate(const Parameters<T>& p, std::int64_t r, float4* row) {
+  const T* up = p.up + r * p.up_stride;
+  const bool relu2 = p.glu == GluKind::relu2;
+  int closed = 0;
+  const auto product = [&](float gate, float u) {
+    closed += relu2 ? !(gate > 0.0f) : gate == 0.0f;
+    return relu2 ? quant::relu2_glu(gate, u) : quant::silu_glu(gate, u);
+  };
+  for_own_quads(quads_of(p.width), [&](std::int64_t q) {
+    const float4 x = row[q], u = load_quad_of(up, p.width, q, p.aligned);
+    row[q] = {product(x.x, u.x), product(x.y, u.y), product(x.z, u.z), product(x.w, u.w)};
+    const std::int64_t behind = q * kQuad + kQuad - p.width;  // places that are no gates
+    if (behind > 0) closed -= static_cast<int>(behind);
+  });
+  if (p.closed != nullptr) add_of_warp(closed, p.closed);
+}
 
 /// y = (x·r)·gain in place, each thread its own quads; returns r.
 __device__ float normalize(float4* row, std::int64_t width, const float* gain, double eps, bool aligned,
@@ -103,7 +125,7 @@ __device__ std::int32_t write_codes(const Parameters<T>& p, std::int64_t r, cons
   std::uint32_t* words = reinterpret_cast<std::uint32_t*>(p.codes.row(r));
   std::uint8_t* packed = p.packed.data == nullptr ? nullptr : p.packed.row(r);
   const std::int64_t packed_bytes = quant::packed4_bytes(p.width);
-  std::int32_t sum = 0;
+  std::int32_t sum = 0, zeros = 0;
   for_own_quads(code_row_bytes(p.width) / kQuad, [&](std::int64_t q) {
     int code[kQuad] = {0, 0, 0, 0};
     if (finite && q < quads) {
@@ -117,6 +139,7 @@ __device__ std::int32_t write_codes(const Parameters<T>& p, std::int64_t r, cons
     for (int i = 0; i < kQuad; ++i) {
       word |= (static_cast<std::uint32_t>(code[i]) & 0xffu) << (8 * i);
       sum += code[i];
+      zeros += q * kQuad + i < p.width && code[i] == 0;
     }
     words[q] = word;
     if (packed != nullptr) {
@@ -125,6 +148,7 @@ __device__ std::int32_t write_codes(const Parameters<T>& p, std::int64_t r, cons
           packed[2 * q + i] = quant::pack_pair(p.scheme.kind, code[2 * i], code[2 * i + 1]);
     }
   });
+  if (p.zeros != nullptr) add_of_warp(zeros, p.zeros);
   return sum;
 }
 
@@ -135,6 +159,7 @@ __global__ void quantize_kernel(Parameters<T> p) {
   const std::int64_t r = blockIdx.x;
   const T* x = p.x + r * p.x_stride;
   for_own_quads(quads_of(p.width), [&](std::int64_t q) { row[q] = load_quad_of(x, p.width, q, p.aligned); });
+  if (p.up != nullptr) multiply_gate(p, r, row);
 
   if (p.gain != nullptr) {
     const float inverse_rms = normalize(row, p.width, p.gain, p.eps, p.aligned, scratch);
@@ -157,9 +182,14 @@ template <typename T>
 void start(const QuantizeArgs& args, Stream stream) {
   const std::uintptr_t quad_bytes = kQuad * sizeof(T);
   const bool aligned = reinterpret_cast<std::uintptr_t>(args.x.data) % quad_bytes == 0 &&
-                       args.x.stride % kQuad == 0 && reinterpret_cast<std::uintptr_t>(args.gain) % 16 == 0;
+                       args.x.stride % kQuad == 0 && reinterpret_cast<std::uintptr_t>(args.gain) % 16 == 0 &&
+                       reinterpret_cast<std::uintptr_t>(args.up.data) % quad_bytes == 0 &&
+                       args.up.stride % kQuad == 0;
   const Parameters<T> parameters{static_cast<const T*>(args.x.data),
+                                 static_cast<const T*>(args.up.data),
                                  args.x.stride,
+                                 args.up.stride,
+                                 args.glu,
                                  args.gain,
                                  args.eps,
                                  quant::row_of(args.scheme),
@@ -171,6 +201,8 @@ void start(const QuantizeArgs& args, Stream stream) {
                                  args.code_sum,
                                  args.status,
                                  args.inverse_rms,
+                                 args.zeros,
+                                 args.closed,
                                  aligned};
   const std::size_t row_bytes = static_cast<std::size_t>(quads_of(args.x.cols)) * sizeof(float4);
   launch("quantize_rows", stream, {args.x.rows, 1, threads_for_row(args.x.cols), kScratchBytes + row_bytes},
@@ -184,6 +216,8 @@ void quantize_rows(const QuantizeArgs& args, Stream stream) {
   A48_ASSERT(args.codes.stride % kRowAlignment == 0 && args.codes.stride >= args.x.cols, "stride of codes",
              args.codes.stride);
   A48_ASSERT(args.keep >= 0 && args.keep <= args.x.cols, "keep", args.keep, "of", args.x.cols);
+  A48_ASSERT(args.up.data == nullptr || (args.up.cols == args.x.cols && args.up.is_bf16 == args.x.is_bf16),
+             "up", args.up.cols, "of x", args.x.cols);
   A48_ASSERT(args.packed.data == nullptr || quant::is_four_bit(args.scheme), "packed codes of",
              quant::row_of(args.scheme).name);
   if (args.x.is_bf16) {

@@ -30,6 +30,13 @@ __device__ inline T lane_sum_of_warp(std::int64_t count, Term term) {
   return __shfl_sync(kAllLanes, sum, 0);
 }
 
+/// counter += Σ of the warp's; by one whole warp.
+template <typename Counter>
+__device__ inline void add_of_warp(int mine, Counter* counter) {
+  const int sum = __reduce_add_sync(kAllLanes, mine);
+  if (lane_of_warp() == 0 && sum != 0) atomicAdd(counter, static_cast<Counter>(sum));
+}
+
 /// One value per warp. A reduction of the block uses one of these once per kernel, so that one barrier will
 /// do.
 template <typename T>

@@ -2,6 +2,7 @@
 #include "core/kernels/cuda/elementwise.cuh"
 #include "core/kernels/cuda/entries.h"
 #include "core/kernels/cuda/quads.cuh"
+#include "core/kernels/cuda/rope.cuh"
 
 namespace a48::kernels::cuda {
 namespace {
@@ -14,9 +15,9 @@ __global__ void rope_kernel(const T* x, std::int64_t x_stride, T* y, std::int64_
   if (item >= heads * half) return;
   const std::int64_t i = item % half, at = item / half * 2 * half + i;
   const float c = cos.row(position[r])[i], s = sin.row(position[r])[i] * direction;
-  const float first = widened(x[r * x_stride + at]), second = widened(x[r * x_stride + at + half]);
-  store(y + r * y_stride + at, first * c - second * s);
-  store(y + r * y_stride + at + half, second * c + first * s);
+  const RotatedPair pair = rotated(widened(x[r * x_stride + at]), widened(x[r * x_stride + at + half]), c, s);
+  store(y + r * y_stride + at, pair.first);
+  store(y + r * y_stride + at + half, pair.second);
 }
 
 template <typename T>

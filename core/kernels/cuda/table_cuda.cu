@@ -21,6 +21,13 @@ const CudaTable& table_cuda() {
       .glu_rows = glu_rows,
       .glu_backward_rows = glu_backward_rows,
       .rope_rows = rope_rows,
+      .widen_rows = widen_rows,
+      .add_rows = add_rows,
+      .store_cache_rows = store_cache_rows,
+      .attention_cache_rows = attention_cache_rows,
+      .packed_head_rows = packed_head_rows,
+      .read_bytes = read_bytes,
+      .do_nothing = do_nothing,
   };
   return table;
 }

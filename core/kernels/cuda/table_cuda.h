@@ -45,12 +45,17 @@ struct FloatRows {
       : data(r.data), is_bf16(true), rows(r.rows), cols(r.cols), stride(r.stride) {}
 };
 
+/// Counts that grow on the device, in no order.
+using Counter = unsigned long long;
+
 inline constexpr std::int64_t kMostRowWidth = 1 << 15;  // K of the entries that hold a row in shared memory
 
 /// G1 with G2: y = (x·r)·gain (numerics.md 3) where there is a gain, else x; then statistic, TopK and codes
 /// of y. One read of x, one write of its codes.
 struct QuantizeArgs {
-  ConstFloatRows x = {};        // [R, K], K <= kMostRowWidth
+  ConstFloatRows x = {};   // [R, K], K <= kMostRowWidth
+  ConstFloatRows up = {};  // [R, K] of x's type: x is a gate, and act(x) ⊙ up takes its place; or empty
+  GluKind glu = GluKind::relu2;
   const float* gain = nullptr;  // [K]
   double eps = 0.0;
   quant::Scheme scheme = quant::Scheme::int8;
@@ -61,6 +66,8 @@ struct QuantizeArgs {
   std::int32_t* code_sum = nullptr;  // [R]
   std::uint8_t* status = nullptr;    // [R] kRowFinite, kRowNonFinite
   float* inverse_rms = nullptr;      // [R] r, or nullptr
+  Counter* zeros = nullptr;          // the number of zero codes is added to it; or nullptr
+  Counter* closed = nullptr;         // with `up`: likewise of gates whose activation is 0
 };
 
 /// G6: the codes and α of a master weight, as int8 rows and, where `words` is set, as ternary words.
@@ -117,6 +124,7 @@ struct GemvArgs {
   const std::int32_t* code_sum = nullptr;  // [1]
   TernaryOperand weight = {};              // words
   float* y = nullptr;                      // [N]
+  bool accumulate = false;                 // y + product in place of the product
 };
 
 /// Operands of the backward products. q[r, k] = code, from int8 or packed 4-bit codes: exact in bf16.
@@ -174,6 +182,84 @@ struct RopeArgs {
   bool inverse = false;
 };
 
+// What decoding a packed model needs besides (core/runtime/device_decoder.h). Token ids, sequences and
+// positions are read from device memory, so that one recorded graph serves every token.
+
+/// x[r] = row id[r] of an embedding of f32 or bf16, as fp32.
+struct WidenArgs {
+  HeadWeight embedding = {};
+  const std::int32_t* id = nullptr;  // [R]
+  Rows<float> x = {};                // [R, D]
+};
+
+/// x += y.
+struct AddArgs {
+  Rows<const float> y = {};  // [R, D]
+  Rows<float> x = {};        // [R, D]
+};
+
+/// CacheView of api.h for rows whose place is known on the device alone: row r is position[r] of
+/// sequence[r], and sees the positions up to its own.
+struct CachePages {
+  CacheLayout layout = {};                 // head_dim <= kMostHeadDim
+  std::uint8_t* const* chunk = nullptr;    // [sequences, chunks]; each starts at a multiple of 256
+  std::int64_t chunks = 0;                 // of a sequence at most
+  std::int64_t offset = 0;                 // of the layer in a chunk, bytes
+  std::uint8_t* first = nullptr;           // slot of position 0 of sequence 0 in the layer, or nullptr
+  std::int64_t first_stride = 0;           // bytes to the next sequence's
+  const std::int32_t* sequence = nullptr;  // [R]
+  const std::int32_t* position = nullptr;  // [R]
+};
+inline constexpr std::int64_t kMostHeadDim = 256;
+
+/// Rotates q and k (rope_rows); stores k and v in the cache; hands on what the scores need of q: the rotated
+/// floats and factor = σ, or its codes as floats and factor = step·σ (numerics.md 5.2).
+struct StoreCacheArgs {
+  CachePages pages = {};
+  int q_bits = 16;
+  Rows<const float> q = {}, k = {}, v = {};  // [R, H·hd], [R, KV·hd]
+  Rows<const float> cos = {}, sin = {};      // [positions, hd/2]
+  Rows<float> query = {};                    // [R, H·hd]
+  Rows<float> factor = {};                   // [R, H]
+  /// [R]: bit kKeyNonFinite, kValueNonFinite or kQueryNonFinite of api.h is set; nothing is cleared.
+  std::uint32_t* status = nullptr;
+};
+
+/// AttentionCacheRows of api.h after StoreCacheArgs. Blocks for chunks behind a row's position leave at once.
+struct AttentionCacheArgs {
+  CachePages pages = {};
+  std::int64_t heads = 1;
+  Rows<const float> query = {};   // [R, H·hd]
+  Rows<const float> factor = {};  // [R, H]
+  Rows<float> y = {};             // [R, H·hd]
+  std::int64_t chunks = 1;        // at least those of the longest row
+  void* scratch = nullptr;        // attention_scratch_bytes(R, H, chunks, hd)
+};
+/// Per row, head and chunk: sum of the exponentials (fp64), largest score, weighted values.
+constexpr std::int64_t attention_scratch_bytes(std::int64_t rows, std::int64_t heads, std::int64_t chunks,
+                                               std::int64_t head_dim) {
+  return rows * heads * chunks * (8 + 4 + 4 * head_dim);
+}
+
+/// Logits of a head of any class (packed_head_rows of api.h): of x for f32 and bf16, of INT8 codes of x for
+/// i8, i6, i4.
+struct HeadArgs {
+  HeadWeight weight = {};
+  Rows<const float> x = {};            // [R, D], rows start at multiples of 16 bytes; or
+  Rows<const std::int8_t> codes = {};  // [R, D]
+  const float* step = nullptr;         // [R]
+  Rows<float> logits = {};             // [R, V]
+};
+
+/// Reads memory once, for the rate at which that is possible.
+struct ReadArgs {
+  const void* data = nullptr;    // starts at a multiple of 16
+  std::int64_t bytes = 0;        // a multiple of 16
+  std::uint32_t* sum = nullptr;  // [1] the sum of its 32-bit words is added, so that they have to be read
+};
+/// A kernel that does nothing, for what one more kernel costs.
+struct NothingArgs {};
+
 template <typename Args>
 using Entry = void (*)(const Args& args, Stream stream);
 
@@ -194,6 +280,13 @@ struct CudaTable {
   Entry<GluArgs> glu_rows = nullptr;
   Entry<GluBackwardArgs> glu_backward_rows = nullptr;
   Entry<RopeArgs> rope_rows = nullptr;
+  Entry<WidenArgs> widen_rows = nullptr;
+  Entry<AddArgs> add_rows = nullptr;
+  Entry<StoreCacheArgs> store_cache_rows = nullptr;
+  Entry<AttentionCacheArgs> attention_cache_rows = nullptr;
+  Entry<HeadArgs> packed_head_rows = nullptr;
+  Entry<ReadArgs> read_bytes = nullptr;
+  Entry<NothingArgs> do_nothing = nullptr;
 };
 const CudaTable& table_cuda();
 

@@ -10,6 +10,7 @@
 #include "core/quant/pack.h"
 #include "core/quant/reference.h"
 #include "tests/support/kernel_test.h"
+#include "tests/support/stored_head.h"
 #include "tests/support/tolerance.h"
 
 namespace a48::test {
@@ -24,58 +25,6 @@ const char* name_of(HeadClass kind) {
   constexpr const char* kNames[] = {"f32", "bf16", "i8", "i6", "i4"};
   return kNames[static_cast<int>(kind)];
 }
-
-std::int64_t up_to(std::int64_t value, std::int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-/// A head as a packed file stores it, with rows at multiples of 64 bytes.
-class StoredHead {
- public:
-  StoredHead(HeadClass kind, const Matrix<float>& weight) : kind_(kind) {
-    const Rows<const float> w = weight.view();
-    rows_ = w.rows;
-    cols_ = w.cols;
-    const std::int64_t groups = quant::head_groups(cols_);
-    scale_stride_ = up_to(groups, 32);
-    stride_ = kind == HeadClass::f32    ? up_to(4 * cols_, 64)
-              : kind == HeadClass::bf16 ? up_to(2 * cols_, 64)
-              : kind == HeadClass::i8   ? quant::i8_row_bytes(cols_)
-              : kind == HeadClass::i6   ? quant::i6_row_bytes(cols_)
-                                        : quant::i4_row_bytes(cols_);
-    stored_ = Buffer<std::uint8_t>(rows_ * stride_);
-    row_scale_ = Buffer<float>(rows_);
-    group_scale_ = Buffer<std::uint16_t>(rows_ * scale_stride_);
-    const Rows<std::uint8_t> stored(stored_.data(), rows_, stride_);
-    const Rows<std::uint16_t> scale(group_scale_.data(), rows_, groups, scale_stride_);
-    for (std::int64_t v = 0; v < rows_; ++v) {
-      if (kind == HeadClass::f32)
-        std::memcpy(stored.row(v), w.row(v), static_cast<std::size_t>(cols_) * sizeof(float));
-      for (std::int64_t k = 0; kind == HeadClass::bf16 && k < cols_; ++k)
-        reinterpret_cast<quant::Bf16*>(stored.row(v))[k] = quant::to_bf16(w.row(v)[k]);
-    }
-    if (kind == HeadClass::i8) quant::reference_pack_i8_rows(w, stored, row_scale_.data());
-    if (kind == HeadClass::i6) quant::reference_pack_i6_rows(w, stored, scale);
-    if (kind == HeadClass::i4) quant::reference_pack_i4_rows(w, stored, scale);
-  }
-
-  HeadWeight weight() const {
-    return {.kind = kind_,
-            .rows = rows_,
-            .cols = cols_,
-            .stored = {stored_.data(), rows_, stride_},
-            .row_scale = row_scale_.data(),
-            .group_scale = {group_scale_.data(), rows_, quant::head_groups(cols_), scale_stride_}};
-  }
-  Buffer<std::uint8_t>& bytes() { return stored_; }
-
- private:
-  HeadClass kind_;
-  std::int64_t rows_, cols_, stride_, scale_stride_;
-  Buffer<std::uint8_t> stored_;
-  Buffer<float> row_scale_;
-  Buffer<std::uint16_t> group_scale_;
-};
 
 Matrix<float> logits_of(const StoredHead& head, Rows<const float> x) {
   const HeadWeight weight = head.weight();

@@ -4,19 +4,15 @@
 #pragma once
 
 #include <cstring>
-#include <functional>
 
 #include "core/kernels/cuda/memory.h"
 #include "core/kernels/cuda/table_cuda.h"
+#include "tests/support/cuda_orders.h"
 #include "tests/support/kernel_test.h"
 
 namespace a48::test {
 
 namespace cuda = kernels::cuda;
-
-/// Calls body() once on a GPU, or once per order of threads without one; skips the test case where there is
-/// neither. Defined by the binary.
-void on_every_order(const std::function<void()>& body);
 
 /// Elements on the device, filled with `filler` bytes at first.
 template <typename T>

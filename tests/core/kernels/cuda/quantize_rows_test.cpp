@@ -140,4 +140,52 @@ TEST_CASE("quantize_rows of no rows does nothing") {
   });
 }
 
+TEST_CASE("an activation on the way in: codes of the norm of act(gate) ⊙ up, and how many gates are closed") {
+  for (const std::int64_t width : {1, 62, 100, 1030}) {
+    const Matrix<float> gate = matrix_of(RowKind::gaussian, 3, width, 1);
+    const Matrix<float> up = matrix_of(RowKind::gaussian, 3, width, 2);
+    const std::vector<float> gain(static_cast<std::size_t>(width), 0.7f);
+    for (const kernels::GluKind kind : {kernels::GluKind::relu2, kernels::GluKind::silu}) {
+      const bool relu2 = kind == kernels::GluKind::relu2;
+      Matrix<float> product(3, width);
+      (relu2 ? quant::reference_relu2_glu_rows : quant::reference_silu_glu_rows)(gate.view(), up.view(),
+                                                                                 product.view());
+      const Expected expected = expected_of(product, gain.data(), Scheme::int8, 0);
+      unsigned long long zeros = 0, closed = 0;
+      for (std::int64_t r = 0; r < 3; ++r)
+        for (std::int64_t k = 0; k < width; ++k) {
+          zeros += expected.codes.row(r)[k] == 0;
+          closed += relu2 ? gate.row(r)[k] <= 0.0f : gate.row(r)[k] == 0.0f;
+        }
+      INFO("width " << width << ", relu2 " << relu2);
+      on_every_order([&] {
+        const DeviceMatrix<float> gates(gate.view(), width + 1), ups(up.view(), cuda::round_up(width, 4)),
+            gains = device_vector(gain);
+        DeviceMatrix<std::int8_t> codes(3, width, cuda::code_row_bytes(width));
+        DeviceMatrix<float> step(1, 3, 3);
+        DeviceMatrix<std::int32_t> code_sum(1, 3, 3);
+        DeviceMatrix<std::uint8_t> status(1, 3, 3);
+        DeviceMatrix<cuda::Counter> counts = device_vector(std::vector<cuda::Counter>{5, 7});
+        cuda::QuantizeArgs args;
+        args.x = gates.view();
+        args.up = ups.view();
+        args.glu = kind;
+        args.gain = gains.view().data;
+        args.eps = kEps;
+        args.codes = codes.view();
+        args.step = step.data();
+        args.code_sum = code_sum.data();
+        args.status = status.data();
+        args.zeros = counts.data();
+        args.closed = counts.data() + 1;
+        cuda::table_cuda().quantize_rows(args, nullptr);
+        CHECK(rows_difference<std::int8_t>(codes, expected.codes.view(), cuda::code_row_bytes(width)) == "");
+        CHECK(step.all() == expected.step);
+        CHECK(code_sum.all() == expected.code_sum);
+        CHECK(counts.all() == std::vector<cuda::Counter>{5 + zeros, 7 + closed});
+      });
+    }
+  }
+}
+
 }  // namespace a48::test
