@@ -6,7 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/files.h"
-#include "core/runtime/decoder.h"
+#include "core/runtime/device_decoder.h"
 
 namespace a48::tools {
 
@@ -37,7 +37,8 @@ runtime::PackRequest pack_request_of(const train::OpenedModel& opened) {
   return request;
 }
 
-train::OpenedModel packed_in_memory(const train::OpenedModel& opened, const runtime::CacheFormat& cache) {
+train::OpenedModel packed_in_memory(const train::OpenedModel& opened, const Serving& serving) {
+  if (serving.gpu) runtime::demand_device();
   runtime::PackRequest request = pack_request_of(opened);
   request.head = kernels::HeadClass::f32;
   CheckpointMasters masters(opened.checkpoint);
@@ -51,10 +52,10 @@ train::OpenedModel packed_in_memory(const train::OpenedModel& opened, const runt
   result.tokens = opened.tokens;
   result.slots = opened.slots;
   runtime::DecoderOptions options;
-  options.cache = cache;
-  result.model = std::make_unique<runtime::Decoder>(
+  options.cache = serving.cache;
+  result.model = decoder_of(
       runtime::PackedModel::of_buffer(runtime::pack_model(request, std::ref(masters)), opened.checkpoint),
-      options);
+      options, serving.gpu);
   return result;
 }
 

@@ -8,7 +8,7 @@
 #include "core/base/view.h"
 #include "core/format/safetensors.h"
 #include "core/runtime/pack_model.h"
-#include "training/scorer.h"
+#include "tools/commands.h"
 
 namespace a48::tools {
 
@@ -28,7 +28,7 @@ class CheckpointMasters {
 /// Model, slots, mode, tokenizer and tokens of an opened checkpoint; a bf16 head.
 runtime::PackRequest pack_request_of(const train::OpenedModel& opened);
 
-/// The opened checkpoint in the packed runtime, with an f32 head, so that only the cache differs.
-train::OpenedModel packed_in_memory(const train::OpenedModel& opened, const runtime::CacheFormat& cache);
+/// The opened checkpoint in the packed runtime, with an f32 head, so that only cache and device differ.
+train::OpenedModel packed_in_memory(const train::OpenedModel& opened, const Serving& serving);
 
 }  // namespace a48::tools

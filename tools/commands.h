@@ -35,6 +35,9 @@ using ServingOpener = std::function<train::OpenedModel(const std::string& path, 
 
 /// A packed file in the torch-free runtime: what a48-run hands in, and a48 for paths that are such a file.
 train::OpenedModel open_packed(const std::string& path, const Serving& serving);
+/// The decoder of the CPU, or of the GPU.
+std::unique_ptr<runtime::LanguageModel> decoder_of(runtime::PackedModel model,
+                                                   const runtime::DecoderOptions& options, bool gpu);
 bool is_packed_file(const std::string& path);
 /// Of --kv-bits and --q-bits; 0 bits: unset.
 std::optional<runtime::CacheFormat> cache_format_of(int kv_bits, int q_bits);

@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 
-#include "core/base/check.h"
 #include "tools/checkpoint_masters.h"
 #include "tools/program.h"
 
@@ -21,14 +20,8 @@ void wait_without_spinning(char** argv) {
 a48::train::OpenedModel open_any(const std::string& path, const a48::tools::Serving& serving) {
   using namespace a48;
   if (tools::is_packed_file(path)) return tools::open_packed_only(path, serving);
-  if (!serving.gpu) {
-    train::OpenedModel opened = train::open_model(path, serving.mode);
-    return serving.cache ? tools::packed_in_memory(opened, *serving.cache) : std::move(opened);
-  }
-  A48_CHECK(
-      !serving.cache, ErrorKind::config, path,
-      ": a checkpoint's keys and values have fewer bits on the CPU only: leave out --device or --kv-bits");
-  return train::open_model_on_gpu(path, serving.mode);
+  if (serving.cache) return tools::packed_in_memory(train::open_model(path, serving.mode), serving);
+  return serving.gpu ? train::open_model_on_gpu(path, serving.mode) : train::open_model(path, serving.mode);
 }
 
 }  // namespace

@@ -22,6 +22,12 @@ std::optional<runtime::CacheFormat> cache_format_of(int kv_bits, int q_bits) {
   return format;
 }
 
+std::unique_ptr<runtime::LanguageModel> decoder_of(runtime::PackedModel model,
+                                                   const runtime::DecoderOptions& options, bool gpu) {
+  if (gpu) return std::make_unique<runtime::DeviceDecoder>(std::move(model), options);
+  return std::make_unique<runtime::Decoder>(std::move(model), options);
+}
+
 train::OpenedModel open_packed(const std::string& path, const Serving& serving) {
   if (serving.gpu) runtime::demand_device();
   runtime::PackedModel packed = runtime::PackedModel::open(path);
@@ -37,11 +43,7 @@ train::OpenedModel open_packed(const std::string& path, const Serving& serving) 
     options.slots = quant::row_of(*serving.mode).slots;
     options.mode = quant::row_of(*serving.mode).name;
   }
-  if (serving.gpu) {
-    opened.model = std::make_unique<runtime::DeviceDecoder>(std::move(packed), options);
-  } else {
-    opened.model = std::make_unique<runtime::Decoder>(std::move(packed), options);
-  }
+  opened.model = decoder_of(std::move(packed), options, serving.gpu);
   return opened;
 }
 

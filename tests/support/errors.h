@@ -29,7 +29,7 @@ std::string unlike_error(const Run& run, ErrorKind kind, std::initializer_list<s
 
 /// What `run` fails with; "no error" when it does not.
 template <typename Run>
-std::string error_of(const Run& run) {
+std::string message_of_error(const Run& run) {
   try {
     run();
   } catch (const Error& error) {

@@ -155,13 +155,13 @@ TEST_CASE("a model that is not finite, ids and lengths out of range are the CPU'
   for (const Call& call : bad) {
     Decoder cpu(model());
     cpu.start(1);
-    expected.push_back(test::error_of([&] { cpu.feed(call); }));
+    expected.push_back(test::message_of_error([&] { cpu.feed(call); }));
   }
   test::on_every_order([&] {
     for (std::size_t i = 0; i < bad.size(); ++i) {
       DeviceDecoder device(model());
       device.start(1);
-      CHECK(test::error_of([&] { device.feed(bad[i]); }) == expected[i]);
+      CHECK(test::message_of_error([&] { device.feed(bad[i]); }) == expected[i]);
     }
   });
 }
