@@ -40,14 +40,7 @@ Json touched(const runtime::Decoder& model, const runtime::ForcedDensity& share,
   const double groups = static_cast<double>(head.group_scale.rows * head.group_scale.cols) * 2.0;
   const double head_bytes = static_cast<double>(head.rows * head.stored.stride) + groups +
                             (head.row_scale != nullptr ? 4.0 * static_cast<double>(head.rows) : 0.0);
-  const double length = static_cast<double>(test.depth) + 0.5 * static_cast<double>(test.tokens);
-  const double cache = length * static_cast<double>(model.cache().bytes_per_token());
-  Json json = Json::object();
-  json["ternary"] = ternary;
-  json["head"] = head_bytes;
-  json["cache"] = cache;
-  json["sum"] = ternary + head_bytes + cache;
-  return json;
+  return bytes_per_token(ternary, head_bytes, test, model.cache().bytes_per_token());
 }
 
 runtime::ForcedDensity shares_of(const runtime::Decoder& model, const BenchDecodeOptions& options) {
@@ -58,12 +51,8 @@ runtime::ForcedDensity shares_of(const runtime::Decoder& model, const BenchDecod
 
 Json result_of(const runtime::Decoder& model, const Test& test, const BenchDecodeOptions& options) {
   const runtime::ForcedDensity share = shares_of(model, options);
-  Json json = Json::object();
-  json["test"] = test.name();
+  Json json = rates_of(test);
   json["threads"] = test.threads;
-  json["tokens_per_s"] = Quartiles(test.rates).json();
-  json["runs"] = Json::array();
-  for (const double r : test.rates) json["runs"].push_back(r);
   Json density = Json::object();
   density["up"] = share.up;
   density["down"] = share.down;
@@ -99,16 +88,7 @@ void print_line(const Json& result) {
 }
 
 Json description(const runtime::Decoder& model, const BenchDecodeOptions& options) {
-  const runtime::PackedModel& packed = model.packed();
-  const runtime::CacheFormat& cache = model.cache().format();
-  Json json = Json::object();
-  json["file"] = options.model;
-  json["bytes"] = static_cast<std::int64_t>(packed.file_bytes());
-  json["mode"] = model.info().mode;
-  json["head"] = runtime::head_class_name(packed.head().kind);
-  json["parameters"] = config::total_parameters(packed.model());
-  json["kv_bits"] = cache.kv_bits;
-  json["q_bits"] = cache.q_bits;
+  Json json = described(options, model.packed(), model.info(), model.cache().format());
   json["cpu"] = cpu_name();
   json["isa"] = isa_name(active_isa());
   return json;
@@ -173,6 +153,39 @@ std::optional<runtime::CacheFormat> bench_cache(const BenchDecodeOptions& option
   format.kv_bits = options.kv_bits;
   format.q_bits = options.q_bits;
   return format;
+}
+
+Json described(const BenchDecodeOptions& options, const runtime::PackedModel& packed,
+               const runtime::ModelInfo& info, const runtime::CacheFormat& cache) {
+  Json json = Json::object();
+  json["file"] = options.model;
+  json["bytes"] = static_cast<std::int64_t>(packed.file_bytes());
+  json["mode"] = info.mode;
+  json["head"] = runtime::head_class_name(packed.head().kind);
+  json["parameters"] = config::total_parameters(packed.model());
+  json["kv_bits"] = cache.kv_bits;
+  json["q_bits"] = cache.q_bits;
+  return json;
+}
+
+Json rates_of(const DecodeTest& test) {
+  Json json = Json::object();
+  json["test"] = test.name();
+  json["tokens_per_s"] = Quartiles(test.rates).json();
+  json["runs"] = Json::array();
+  for (const double rate : test.rates) json["runs"].push_back(rate);
+  return json;
+}
+
+Json bytes_per_token(double ternary, double head, const DecodeTest& test, std::int64_t cache_bytes) {
+  const double length = static_cast<double>(test.depth) + 0.5 * static_cast<double>(test.tokens);
+  const double cache = length * static_cast<double>(cache_bytes);
+  Json json = Json::object();
+  json["ternary"] = ternary;
+  json["head"] = head;
+  json["cache"] = cache;
+  json["sum"] = ternary + head + cache;
+  return json;
 }
 
 ExitCode run_bench_decode(const BenchDecodeOptions& options) {

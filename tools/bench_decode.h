@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/runtime/model.h"
 #include "core/runtime/packed_file.h"
 #include "tools/commands.h"
@@ -33,6 +34,14 @@ std::optional<runtime::CacheFormat> bench_cache(const BenchDecodeOptions& option
 runtime::TokenInput random_token(const runtime::ModelInfo& info, std::int64_t position, bool wants_logits);
 /// Of one repetition.
 double tokens_per_second(runtime::LanguageModel& model, const DecodeTest& test);
+
+/// File, mode, head, parameters and cache; a device adds its name.
+Json described(const BenchDecodeOptions& options, const runtime::PackedModel& packed,
+               const runtime::ModelInfo& info, const runtime::CacheFormat& cache);
+/// Test, median and quartiles, and every repetition.
+Json rates_of(const DecodeTest& test);
+/// What a decoded token reads; keys and values at half of the tokens that a test decodes.
+Json bytes_per_token(double ternary, double head, const DecodeTest& test, std::int64_t cache_bytes);
 
 /// `bench decode` and `bench prefill` with --device cuda.
 ExitCode run_bench_device_decode(const BenchDecodeOptions& options);

@@ -73,24 +73,14 @@ void check_first_tokens(runtime::DeviceDecoder& device, const BenchDecodeOptions
 }
 
 Json result_of(const runtime::DeviceDecoder& model, const DecodeTest& test, const std::vector<double>& gaps) {
-  Json json = Json::object();
-  json["test"] = test.name();
-  json["tokens_per_s"] = Quartiles(test.rates).json();
-  json["runs"] = Json::array();
-  for (const double rate : test.rates) json["runs"].push_back(rate);
+  Json json = rates_of(test);
   if (test.prefill) return json;
   using runtime::DeviceWeights;
-  const auto ternary = static_cast<double>(DeviceWeights::ternary_bytes_of(model.packed()));
-  const auto head = static_cast<double>(DeviceWeights::head_bytes_of(model.packed()));
-  const double length = static_cast<double>(test.depth) + 0.5 * static_cast<double>(test.tokens);
-  const double cache = length * static_cast<double>(model.cache().bytes_per_token());
-  const double sum = ternary + head + cache;
-  Json bytes = Json::object();
-  bytes["ternary"] = ternary;
-  bytes["head"] = head;
-  bytes["cache"] = cache;
-  bytes["sum"] = sum;
-  json["bytes_per_token"] = std::move(bytes);
+  json["bytes_per_token"] =
+      bytes_per_token(static_cast<double>(DeviceWeights::ternary_bytes_of(model.packed())),
+                      static_cast<double>(DeviceWeights::head_bytes_of(model.packed())), test,
+                      model.cache().bytes_per_token());
+  const double sum = json["bytes_per_token"].at("sum").as_double();
   const double read = Quartiles(test.reads).median, gap = Quartiles(gaps).median;
   const double rate = Quartiles(test.rates).median;
   const auto kernels = static_cast<double>(model.kernels_of_token());
@@ -114,15 +104,7 @@ void print_line(const Json& result) {
 }
 
 Json description(const runtime::DeviceDecoder& model, const BenchDecodeOptions& options) {
-  const runtime::PackedModel& packed = model.packed();
-  Json json = Json::object();
-  json["file"] = options.model;
-  json["bytes"] = static_cast<std::int64_t>(packed.file_bytes());
-  json["mode"] = model.info().mode;
-  json["head"] = runtime::head_class_name(packed.head().kind);
-  json["parameters"] = config::total_parameters(packed.model());
-  json["kv_bits"] = model.cache().format().kv_bits;
-  json["q_bits"] = model.cache().format().q_bits;
+  Json json = described(options, model.packed(), model.info(), model.cache().format());
   json["gpu"] = cuda::device_name();
   return json;
 }

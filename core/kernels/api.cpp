@@ -171,6 +171,13 @@ void pack_panels(const GemmTernaryKernel& kernel, const GemmTernary& args, std::
   }
 }
 
+/// Shares of a work whose last block may be short. `size` lengths stand in blocks of `block`; each block has
+/// `items` of its own length, one after the other. The item at which so many lengths of items end.
+std::int64_t item_behind(std::int64_t lengths, std::int64_t items, std::int64_t size, std::int64_t block) {
+  const std::int64_t index = std::min(lengths / (block * items), (size - 1) / block), first = index * block;
+  return index * items + (lengths - first * items) / std::min(block, size - first);
+}
+
 /// One block of packed outputs after the other: threads pack its panels, then share out the tiles (row block,
 /// panel).
 void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
@@ -196,15 +203,9 @@ void gemm_in_panels(const GemmTernaryKernel& kernel, const GemmTernary& args) {
     parallel_for(count, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
       pack_panels(kernel, args, p0 + begin, p0 + end, packed + begin * panel_bytes);
     });
-    // Shares of rows, not of tiles: the last block may have a few only.
-    const auto tile_behind = [&](std::int64_t row_panels) {
-      const std::int64_t block = std::min(row_panels / (block_rows * count), blocks - 1);
-      const std::int64_t row = block * block_rows;
-      return block * count + (row_panels - row * count) / std::min(block_rows, rows - row);
-    };
     parallel_for(rows * count, grain(width * inputs), [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t last = tile_behind(end);
-      for (std::int64_t tile = tile_behind(begin); tile < last; ++tile) {
+      const std::int64_t last = item_behind(end, count, rows, block_rows);
+      for (std::int64_t tile = item_behind(begin, count, rows, block_rows); tile < last; ++tile) {
         const std::int64_t row = tile / count * block_rows, panel = tile % count;
         kernel.multiply(args, packed + panel * panel_bytes, (p0 + panel) * width, row,
                         std::min(rows, row + block_rows));
@@ -478,14 +479,11 @@ std::int64_t padded_head(std::int64_t head_dim) {
   return (head_dim + quant::kCacheBlock - 1) / quant::kCacheBlock * quant::kCacheBlock;
 }
 std::int64_t chunks_of(std::int64_t length) { return (length + quant::kCacheChunk - 1) / quant::kCacheChunk; }
-/// Where a share of the work of attention_cache_sums ends: of `positions` that are looked at, head by head
-/// and chunk by chunk. The last chunk of a head may hold a few only.
+/// The unit of attention_cache_sums at which so many positions end, looked at head by head.
 std::int64_t unit_behind(const AttentionCachePart& part, std::int64_t longest, std::int64_t positions) {
-  const std::int64_t of_head = longest * part.tiles(), of_chunk = quant::kCacheChunk * part.tiles();
-  const std::int64_t chunk = positions % of_head / of_chunk;
-  const std::int64_t of_unit = std::min(quant::kCacheChunk, longest - chunk * quant::kCacheChunk);
-  return (positions / of_head * part.chunks + chunk) * part.tiles() +
-         positions % of_head % of_chunk / of_unit;
+  const std::int64_t tiles = part.tiles(), of_head = longest * tiles;
+  return positions / of_head * part.chunks * tiles +
+         item_behind(positions % of_head, tiles, longest, quant::kCacheChunk);
 }
 /// Floats of one (row, head, chunk): acc_c, m_c and the fp64 Z_c.
 std::int64_t part_floats(std::int64_t head_dim) { return padded_head(head_dim) + 3; }

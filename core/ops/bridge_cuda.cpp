@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "core/base/check.h"
+#include "core/kernels/cuda/memory.h"
 #include "core/ops/device.h"
 #include "core/ops/gpu.h"
 
@@ -18,7 +19,6 @@ namespace {
 
 using c10::cuda::CUDACachingAllocator::getDeviceStats;
 
-constexpr int kLeastMajor = 8;        // mma and cp.async of core/kernels/cuda/intrinsics.cuh
 constexpr std::size_t kAllPools = 0;  // index of the aggregate in the allocator's counts
 
 kernels::cuda::Stream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
@@ -29,27 +29,15 @@ at::Tensor product_in_float(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == at::kFloat ? at::mm(a, b) : at::mm(a, b, at::kFloat);
 }
 
-cudaDeviceProp properties() {
-  cudaDeviceProp found{};
-  const cudaError_t error = cudaGetDeviceProperties(&found, c10::cuda::current_device());
-  A48_CHECK(error == cudaSuccess, ErrorKind::no_resources,
-            "the GPU does not answer: ", cudaGetErrorString(error));
-  return found;
-}
-
 }  // namespace
 
 int gpu_count() { return c10::cuda::device_count(); }
 
-std::string no_gpu_reason() {
-  return gpu_count() > 0 ? "" : "this machine shows no GPU (no driver, or CUDA_VISIBLE_DEVICES hides it)";
-}
+std::string no_gpu_reason() { return kernels::cuda::no_device_reason(); }
 
 void use_gpu() {
-  A48_CHECK(gpu_count() > 0, ErrorKind::no_resources, no_gpu_reason());
-  const cudaDeviceProp gpu = properties();
-  A48_CHECK(gpu.major >= kLeastMajor, ErrorKind::no_resources, gpu.name, " has compute capability ",
-            gpu.major, '.', gpu.minor, "; the kernels need 8.0 or later");
+  const std::string reason = no_gpu_reason();
+  A48_CHECK(reason.empty(), ErrorKind::no_resources, reason);
   // A sum in bf16 of parts of a product would break exactness on codes (numerics.md 4.1).
   at::globalContext().setAllowBF16ReductionCuBLAS(false, false);
   static const DeviceAccess access{&kernels::cuda::table_cuda(), is_on_gpu, current_stream, product_in_float,
@@ -57,7 +45,7 @@ void use_gpu() {
   set_device_access(&access);
 }
 
-std::string gpu_name() { return properties().name; }
+std::string gpu_name() { return kernels::cuda::device_name(); }
 
 GpuMemory gpu_memory() {
   GpuMemory memory;

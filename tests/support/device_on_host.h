@@ -22,28 +22,21 @@ struct Launches {
 inline Launches launches;
 
 namespace detail {
+template <auto kEntry, auto kCount, typename Args>
+void counted(const Args& args, kernels::cuda::Stream stream) {
+  ++(launches.*kCount);
+  (kernels::cuda::table_cuda().*kEntry)(args, stream);
+}
 /// The kernels, counted.
 inline const kernels::cuda::CudaTable& counting_kernels() {
   using namespace kernels::cuda;
   static const CudaTable table = [] {
-    CudaTable counted = table_cuda();
-    counted.quantize_rows = [](const QuantizeArgs& args, Stream stream) {
-      ++launches.quantize;
-      table_cuda().quantize_rows(args, stream);
-    };
-    counted.ternarize_weight = [](const TernarizeArgs& args, Stream stream) {
-      ++launches.ternarize;
-      table_cuda().ternarize_weight(args, stream);
-    };
-    counted.gemm_ternary = [](const GemmArgs& args, Stream stream) {
-      ++launches.gemm;
-      table_cuda().gemm_ternary(args, stream);
-    };
-    counted.scale_rows = [](const ScaleArgs& args, Stream stream) {
-      ++launches.scale;
-      table_cuda().scale_rows(args, stream);
-    };
-    return counted;
+    CudaTable table = table_cuda();
+    table.quantize_rows = counted<&CudaTable::quantize_rows, &Launches::quantize, QuantizeArgs>;
+    table.ternarize_weight = counted<&CudaTable::ternarize_weight, &Launches::ternarize, TernarizeArgs>;
+    table.gemm_ternary = counted<&CudaTable::gemm_ternary, &Launches::gemm, GemmArgs>;
+    table.scale_rows = counted<&CudaTable::scale_rows, &Launches::scale, ScaleArgs>;
+    return table;
   }();
   return table;
 }

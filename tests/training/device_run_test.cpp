@@ -23,8 +23,6 @@ namespace {
 
 using namespace a48::train;
 
-constexpr double kRecordedTolerance = 1e-4;  // training.md P7: other orders of sums over ten steps
-
 struct Trained {
   nn::BitNetForCausalLM model;
   AdamW optimizer;
@@ -130,16 +128,10 @@ TEST_CASE(
     "eval and generate of a checkpoint on a device: the CPU's loss in every mode; the cache changes none") {
   TinyRun tiny;
   REQUIRE(tiny.with_text(3000).train() == ExitCode::done);
-  for (const quant::Mode mode : {quant::Mode::none, quant::Mode::a16, quant::Mode::a8, quant::Mode::a4_8}) {
-    INFO(quant::row_of(mode).name);
-    const double wanted = mean_nll(*open_model(tiny.run().string(), mode).model, 2048);
+  check_losses(tiny.run().string(), [&](quant::Mode mode, const auto& check) {
     const DeviceOnHost device;
-    const OpenedModel opened = open_model(tiny.run().string(), mode);
-    const double bound = kRecordedTolerance * wanted;
-    CHECK(std::abs(mean_nll(*opened.model, 2048) - wanted) < bound);
-    CHECK(std::abs(mean_nll(*opened.model, 1) - wanted) < bound);
-    CHECK(shortfall_of_greedy(*opened.model) < bound);
-  }
+    check(*open_model(tiny.run().string(), mode).model);
+  });
 }
 
 TEST_CASE("a checkpoint on a GPU: without one, the reason, before anything is read") {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "data/tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/training/tiny_run.h"
+#include "training/scorer.h"
 
 namespace a48::test {
 
@@ -59,6 +61,22 @@ inline double shortfall_of_greedy(runtime::LanguageModel& model) {
     }
   }
   return shortfall;
+}
+
+/// Mode by mode: the model that `on_device` hands on has the loss of the checkpoint on the CPU, all at once
+/// and over the cache.
+template <typename OnDevice>
+void check_losses(const std::string& checkpoint, const OnDevice& on_device) {
+  for (const quant::Mode mode : {quant::Mode::none, quant::Mode::a16, quant::Mode::a8, quant::Mode::a4_8}) {
+    INFO(quant::row_of(mode).name);
+    const double wanted = mean_nll(*train::open_model(checkpoint, mode).model, 2048);
+    const double bound = kRecordedTolerance * wanted;
+    on_device(mode, [&](runtime::LanguageModel& model) {
+      CHECK(std::abs(mean_nll(model, 2048) - wanted) < bound);
+      CHECK(std::abs(mean_nll(model, 1) - wanted) < bound);
+      CHECK(shortfall_of_greedy(model) < bound);
+    });
+  }
 }
 
 }  // namespace a48::test

@@ -18,10 +18,8 @@ namespace {
 
 using namespace a48::train;
 
-// The same sums in another order (check 33), and the same run with other CPU kernels in LibTorch (P7): bounds
-// of the specification.
+// The same sums in another order (check 33): bound of the specification.
 constexpr double kSplitTolerance = 1e-5;
-constexpr double kRecordedTolerance = 1e-4;
 
 /// Tokens with a pattern to learn: mostly id + 1, so that ten steps move the loss.
 at::Tensor batch(std::int64_t rows, std::int64_t tokens, std::uint64_t stream, std::uint64_t key) {

@@ -19,6 +19,9 @@
 
 namespace a48::test {
 
+/// Between runs whose sums have other orders, relative (training.md P7).
+inline constexpr double kRecordedTolerance = 1e-4;
+
 /// 2 layers of width 32, both stages (a8 until 0.6, then a4.8), mock data without validation.
 inline Json tiny_config() {
   return Json::parse(R"({

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/runtime/synthetic_model.h"
+#include "tests/core/runtime/small_model.h"
 #include "tests/support/errors.h"
 #include "tests/support/kernel_test.h"
 
@@ -40,25 +41,6 @@ void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
 
 namespace a48::runtime {
 namespace {
-
-config::Model small_model() {
-  config::Model model;
-  model.vocab_size = 61;
-  model.hidden_size = 48;
-  model.intermediate_size = 100;
-  model.num_hidden_layers = 2;
-  model.num_attention_heads = 4;
-  model.max_position_embeddings = 600;
-  return model;
-}
-
-PackRequest request_for(quant::Mode mode) {
-  PackRequest request;
-  request.model = small_model();
-  request.slots = quant::row_of(mode).slots;
-  request.mode = quant::row_of(mode).name;
-  return request;
-}
 
 /// A packed model in memory, and decoders over it.
 class Packed {

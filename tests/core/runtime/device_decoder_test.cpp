@@ -7,6 +7,7 @@
 
 #include "core/runtime/decoder.h"
 #include "core/runtime/synthetic_model.h"
+#include "tests/core/runtime/small_model.h"
 #include "tests/support/cuda_orders.h"
 #include "tests/support/errors.h"
 #include "tests/support/kernel_test.h"
@@ -14,30 +15,9 @@
 namespace a48::runtime {
 namespace {
 
-constexpr std::int64_t kVocabulary = 61;
-
-config::Model small_model() {
-  config::Model model;
-  model.vocab_size = kVocabulary;
-  model.hidden_size = 48;
-  model.intermediate_size = 100;
-  model.num_hidden_layers = 2;
-  model.num_attention_heads = 4;
-  model.max_position_embeddings = 600;
-  return model;
-}
-
-PackRequest request_for(quant::Mode mode) {
-  PackRequest request;
-  request.model = small_model();
-  request.slots = quant::row_of(mode).slots;
-  request.mode = quant::row_of(mode).name;
-  return request;
-}
-
 std::int32_t random_id(std::uint64_t stream, std::int64_t t) {
   return static_cast<std::int32_t>(random_bits(test::seed(), stream, static_cast<std::uint64_t>(t)) %
-                                   static_cast<std::uint64_t>(kVocabulary));
+                                   static_cast<std::uint64_t>(kSmallVocabulary));
 }
 
 using Call = std::vector<TokenInput>;
@@ -149,8 +129,9 @@ TEST_CASE("a model that is not finite, ids and lengths out of range are the CPU'
     return Rows<const float>(overflowing.data(), values.rows, values.cols);
   });
   const auto model = [&] { return PackedModel::of_bytes(bytes.span(), "test", Verify::structure); };
-  const std::vector<Call> bad{
-      {{0, 3, true}}, {{0, static_cast<std::int32_t>(kVocabulary), false}}, Call(7, TokenInput{0, 1, false})};
+  const std::vector<Call> bad{{{0, 3, true}},
+                              {{0, static_cast<std::int32_t>(kSmallVocabulary), false}},
+                              Call(7, TokenInput{0, 1, false})};
   std::vector<std::string> expected;
   for (const Call& call : bad) {
     Decoder cpu(model());
