@@ -5,13 +5,6 @@
 #include "core/base/check.h"
 
 namespace a48::runtime {
-namespace {
-
-std::int64_t chunks_for(std::int64_t positions) {
-  return (positions + quant::kCacheChunk - 1) / quant::kCacheChunk;
-}
-
-}  // namespace
 
 DeviceCache::DeviceCache(const CacheShape& shape, const CacheFormat& format, std::int64_t max_positions)
     : shape_(shape),

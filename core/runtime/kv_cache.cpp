@@ -13,10 +13,6 @@ namespace {
 /// Rows of a prefill share their scratch, within the size of a second-level cache.
 constexpr std::int64_t kScratchFloats = 128 * 1024;
 
-std::int64_t chunks_for(std::int64_t positions) {
-  return (positions + quant::kCacheChunk - 1) / quant::kCacheChunk;
-}
-
 }  // namespace
 
 void check_cache_format(const CacheFormat& format) {

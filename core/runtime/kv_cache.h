@@ -25,6 +25,10 @@ void check_cache_format(const CacheFormat& format);
 struct CacheShape {
   std::int64_t layers, heads, kv_heads, head_dim;
 };
+/// Chunks of the cache that so many positions fill.
+constexpr std::int64_t chunks_for(std::int64_t positions) {
+  return (positions + quant::kCacheChunk - 1) / quant::kCacheChunk;
+}
 kernels::CacheLayout cache_layout(const CacheShape& shape, const CacheFormat& format);
 /// 2·kv_heads·(b·⌈hd/8⌉ + 2) bytes a layer at 3 and 4 bits, 2·kv_heads·hd·(b/8) at 16 and 32.
 std::int64_t cache_bytes_per_token(const CacheShape& shape, const CacheFormat& format);
